@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "model/resource.h"
+
+namespace staithe::model {
+
+// A machine that replicas run on. Its instance type and zone are spelled in their folded form.
+struct Node {
+  Id id;
+  std::string zone;
+  std::string instance_type;
+  std::uint32_t gpu_count = 0;
+  std::string owner_organization;  // empty: managed by the platform; else a customer's own
+  bool schedulable = true;
+
+  bool operator==(const Node&) const = default;
+};
+
+// What the store keeps of one replica: the intent to run it and where. What it is doing right now
+// is read off the driver, never stored.
+struct Replica {
+  Id id;  // derived from its deployment: "<deployment id>-<ordinal>-<spec hash>"
+  Id deployment_id;
+  std::string organization_id;
+  Id node_id;
+  std::vector<std::uint32_t> gpu_slots;
+  Id claim_id;                  // empty: on demand
+  std::uint64_t spec_hash = 0;  // of runtime, resources and model: what a roll-out replaces
+  bool draining = false;
+  Timestamp created_at;
+
+  bool operator==(const Replica&) const = default;
+};
+
+}  // namespace staithe::model
