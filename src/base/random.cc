@@ -11,7 +11,8 @@ std::uint64_t Random::below(std::uint64_t bound) {
   CHECK(bound > 0);
   // Lemire's multiply-shift (https://arxiv.org/abs/1805.10941), without the rejection step: the
   // bias is below 2^-32 for every bound we use.
-  return static_cast<std::uint64_t>((static_cast<unsigned __int128>(next()) * bound) >> 64);
+  __extension__ using Wide = unsigned __int128;
+  return static_cast<std::uint64_t>((static_cast<Wide>(next()) * bound) >> 64);
 }
 
 double Random::unit() {

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "net/event_loop.h"
+#include "net/exchange.h"
+
+namespace staithe::net {
+
+struct ServerLimits {
+  std::size_t head_bytes_max = 64 * 1024;
+  std::size_t connections_max = 65536;
+  std::chrono::milliseconds head_timeout{10'000};        // from first byte of a head to its last
+  std::chrono::milliseconds body_timeout{60'000};        // between bytes of a request body
+  std::chrono::milliseconds keep_alive_timeout{75'000};  // between requests
+  std::chrono::milliseconds write_timeout{
+      300'000};  // no progress towards a client that does not read
+};
+
+struct ListenAddress {
+  std::string host;  // an IP address or "localhost"
+  std::uint16_t port = 0;
+};
+Result<ListenAddress> parse_listen_address(std::string_view text);  // "127.0.0.1:8080", "[::1]:0"
+
+// A bound, listening, non-blocking socket with SO_REUSEPORT. A taken port is FAILED_PRECONDITION
+// and says so.
+struct Listener {
+  UniqueFd fd;
+  std::uint16_t port = 0;  // the real one
+};
+Result<Listener> listen_on(const ListenAddress& address);
+
+// Accepts connections on one listener and speaks HTTP/1.1 on them (RFC 9112), on one loop. HTTP/2
+// and TLS join here. Requests that break the protocol are answered 400 (or 431, 413, 501, 505) and
+// the connection is closed. One request is in progress per HTTP/1.1 connection; pipelined ones
+// wait.
+class HttpServer {
+ public:
+  HttpServer(EventLoop& loop, RequestRouter& router, Listener listener, ServerLimits limits = {});
+  ~HttpServer();
+  HttpServer(const HttpServer&) = delete;
+  HttpServer& operator=(const HttpServer&) = delete;
+
+  // Stops accepting, closes idle connections, answers the running requests with "Connection: close"
+  // and calls `done` when the last one is over.
+  void drain(std::function<void()> done);
+  // Ends whatever is still open.
+  void close_all();
+
+  std::size_t connection_count() const;
+  std::size_t exchange_count() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace staithe::net
