@@ -35,9 +35,9 @@ struct Catalogue {
   // True when `zone` offers `instance_type`; any letter case of both.
   bool offers(std::string_view zone, std::string_view instance_type) const;
   const InstanceType* find_instance_type(std::string_view instance_type) const;
-  // The instance types, as advertised and sorted, that are offered in at least one of `zones` (all
-  // zones if empty).
-  std::vector<std::string> instance_types_in(const std::vector<std::string>& zones) const;
+  // The instance types, as advertised and sorted, that are offered in at least one of
+  // `wanted_zones` (all zones if empty).
+  std::vector<std::string> instance_types_in(const std::vector<std::string>& wanted_zones) const;
 };
 
 }  // namespace staithe::model

@@ -3,8 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
-#include <vector>
+#include <span>
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
@@ -19,7 +18,8 @@ class FdHandler {
   virtual void on_ready(std::uint32_t epoll_events) = 0;
 };
 
-using TimerId = std::uint64_t;  // 0 is no timer
+using TimerId = std::uint64_t;     // 0 is no timer
+using TurnWorkId = std::uint64_t;  // 0 is no work
 
 // One epoll loop on one thread. Everything but post() and stop() belongs to that thread.
 //
@@ -53,8 +53,14 @@ class EventLoop {
   void unwatch(int fd);
 
   // Work at the end of this turn, before sleeping: where connections flush what a turn has
-  // gathered.
-  void at_end_of_turn(std::function<void()> work);
+  // gathered. Work added by such work runs in the same turn.
+  TurnWorkId at_end_of_turn(std::function<void()> work);
+  void cancel_turn_work(TurnWorkId work);  // harmless when it has run or is 0
+
+  // Where descriptors are read into, so that no connection needs a buffer of its own. What is in it
+  // lasts until the FdHandler that filled it returns.
+  std::span<char> read_buffer();
+
   // Destroys `object` once this turn is over, so that whoever is on the stack may finish.
   template <typename T>
   void destroy_later(std::unique_ptr<T> object) {
@@ -63,6 +69,11 @@ class EventLoop {
 
  private:
   void destroy_later_impl(std::shared_ptr<void> object);
+  void dispatch_ready(int ready_count);
+  void run_due_timers();
+  void run_posted();
+  void run_turn_work();
+  void destroy_doomed();
 
   struct Impl;
   const Clock& clock_;

@@ -7,6 +7,7 @@
 
 #include "net/event_loop.h"
 #include "net/http_message.h"
+#include "net/water_marks.h"
 
 namespace staithe::net {
 
@@ -26,8 +27,8 @@ struct AnswerHead {
 // on_writable() is called once below `low_water_bytes`: the handler stops feeding in between.
 class Exchange {
  public:
-  static constexpr std::size_t high_water_bytes = 64 * 1024;
-  static constexpr std::size_t low_water_bytes = 16 * 1024;
+  static constexpr std::size_t high_water_bytes = net::high_water_bytes;
+  static constexpr std::size_t low_water_bytes = net::low_water_bytes;
 
   virtual ~Exchange() = default;
 

@@ -56,7 +56,7 @@ struct ClientTimeouts {
 class ClientHandler {
  public:
   virtual ~ClientHandler() = default;
-  virtual void on_connected() {}
+  virtual void on_connected() {}  // a new connection was made; not called for a pooled one
   virtual void on_head(const ResponseHead& head) = 0;  // final answers only; 1xx are swallowed
   virtual void on_body(std::string_view bytes) = 0;
   virtual void on_end() = 0;

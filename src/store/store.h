@@ -44,13 +44,14 @@ struct Record {
   std::uint64_t version = 0;   // raised by every write of this record; 1 after its creation
   std::uint64_t revision = 0;  // of the whole store, at this record's last write
   Timestamp created_at;
-  std::vector<UniqueKey> keys;
+  std::vector<UniqueKey> keys;  // sorted, none twice
 
   bool operator==(const Record&) const = default;
 };
 
-// The steps of a transaction. `version` is the one the caller read: if the record has moved on, the
-// whole transaction is ABORTED and changes nothing.
+// The steps of a transaction, applied in order: each sees what the ones before it did, so a key
+// must be given up before another record takes it. `version` is the one the caller read: if the
+// record has moved on, the whole transaction is ABORTED and changes nothing.
 struct Create {
   Kind kind;
   std::string id;
@@ -84,20 +85,21 @@ using Step = std::variant<Create, Update, Remove, Expect>;
 using Transaction = std::vector<Step>;
 
 // Errors of a commit. Each names in `reason` what happened, so that callers can tell them apart:
-//   ALREADY_EXISTS  "ID_TAKEN"   a Create of a present (kind, id); resources[0].name is the id
-//   ALREADY_EXISTS  "KEY_TAKEN"  a unique key is held by another record; violations[0].field is
-//   "<scope>",
-//                                .description "<key>"; resources[0].name is the id of the holder
-//   ABORTED         "VERSION_CHANGED"  a version did not match or the record is gone
-//   UNAVAILABLE     "STORE_UNAVAILABLE"  the database failed or the queue is full; nothing was
-//   changed
+// - ALREADY_EXISTS "ID_TAKEN": a Create of a present (kind, id); resources[0].name is the id.
+// - ALREADY_EXISTS "KEY_TAKEN": another record holds a unique key; violations[0].field is the
+// scope,
+//   violations[0].description the key, resources[0].name the id of the holder.
+// - ABORTED "VERSION_CHANGED": a version did not match or the record is gone; resources[0].name is
+//   its id.
+// - UNAVAILABLE "STORE_UNAVAILABLE": the database failed or the queue is full; nothing was changed.
 inline constexpr std::string_view reason_id_taken = "ID_TAKEN";
 inline constexpr std::string_view reason_key_taken = "KEY_TAKEN";
 inline constexpr std::string_view reason_version_changed = "VERSION_CHANGED";
 inline constexpr std::string_view reason_unavailable = "STORE_UNAVAILABLE";
 
 struct Commit {
-  std::uint64_t revision = 0;  // every record written carries this
+  // Every record written carries this. A transaction that writes nothing gets the present one.
+  std::uint64_t revision = 0;
 };
 using CommitDone = std::function<void(Result<Commit>)>;
 
@@ -109,10 +111,12 @@ struct Change {
   bool removed = false;
 };
 struct Changes {
-  std::vector<Change>
-      changes;  // ascending revision; a record that changed twice appears once, at its last
+  // Ascending revision; a record that changed twice appears once, at its last.
+  std::vector<Change> changes;
   std::uint64_t revision = 0;  // ask again after this
-  bool lost = false;           // tombstones before this were pruned: list everything anew
+  // The feed no longer knows all removals after the revision asked for (or never had it). Nothing
+  // else is filled in but `revision`: list everything anew, then go on from there.
+  bool lost = false;
 };
 
 // What must survive. Any thread.
@@ -129,16 +133,19 @@ class Store {
   // The record that holds a unique key, if any.
   virtual Result<std::optional<Record>> find(const UniqueKey& key) = 0;
 
-  // Queues the transaction and returns at once. `done` runs on the store's writer thread (or, in
-  // the memory store, on the caller's): it must be quick and must not call commit_and_wait.
+  // Queues the transaction and returns at once. `done` runs exactly once, on the store's writer
+  // thread (on the caller's in the memory store, and wherever the queue is full): it must be quick
+  // and must not call commit_and_wait.
   virtual void commit(Transaction transaction, CommitDone done) = 0;
   // Blocks for the result. Never on an event loop.
   Result<Commit> commit_and_wait(Transaction transaction);
 
-  // Everything that changed after `revision`, at most `limit` entries.
+  // Everything that changed after `revision` (0: everything there is), at most `limit` entries. A
+  // transaction is never cut in two: one that alone is longer than `limit` comes whole.
   virtual Result<Changes> changes_since(std::uint64_t revision, std::size_t limit) = 0;
   // Calls `wake` soon after each commit, on an unspecified thread, coalesced. The feed is the
-  // truth, this is the wake-up. Destroying the subscription waits for a running call.
+  // truth, this is the wake-up. Destroying the subscription waits for a running call, so `wake`
+  // must not do it itself.
   class Subscription {
    public:
     virtual ~Subscription() = default;

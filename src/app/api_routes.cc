@@ -1,0 +1,109 @@
+#include "app/api_routes.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+namespace staithe::app {
+namespace {
+
+namespace pb = service::pb;
+using auth::Role;
+
+service::Caller caller_of(const wire::Call& call) {
+  return {.principal = call.principal,
+          .spelling = call.spelling == wire::Spelling::rest ? service::Spelling::rest
+                                                            : service::Spelling::descriptor};
+}
+
+template <typename Request, typename Response, typename Service>
+using Handler = void (Service::*)(const service::Caller&, const Request&, service::Done<Response>);
+
+// Makes the lines of one service.
+template <typename Service>
+class Routes {
+ public:
+  Routes(wire::MethodTable& table, WorkerPool& workers, Service& service, std::string name,
+         std::string collection)
+      : table_(table),
+        workers_(workers),
+        service_(service),
+        name_("coreweave.inference.v1alpha1." + std::move(name)),
+        collection_("/v1alpha1/inference/" + std::move(collection)) {}
+
+  template <typename Request, typename Response>
+  Routes& add(std::string method, std::string verb, std::string_view path, Role role,
+              Handler<Request, Response, Service> handler) {
+    wire::Method line;
+    line.service = name_;
+    line.name = std::move(method);
+    line.verb = std::move(verb);
+    line.path = collection_ + std::string(path);
+    line.role = role;
+    line.request = &Request::default_instance();
+    line.response = &Response::default_instance();
+    line.handle = [&workers = workers_, &service = service_, handler](
+                      wire::Call call, wire::MessagePtr request, wire::Reply reply) {
+      const std::shared_ptr<google::protobuf::Message> shared = std::move(request);
+      const bool is_queued =
+          workers.submit([&service, handler, caller = caller_of(call), shared, reply] {
+            const auto done = [reply](Result<Response> result) {
+              if (!result) return reply(std::move(result).error());
+              reply(wire::MessagePtr(std::make_unique<Response>(*std::move(result))));
+            };
+            (service.*handler)(caller, static_cast<const Request&>(*shared), done);
+          });
+      if (!is_queued) {
+        reply(Error{.code = Code::unavailable,
+                    .message = "the server is busy, try again in a moment",
+                    .reason = "OVERLOADED",
+                    .retry_after_s = 1});
+      }
+    };
+    table_.push_back(std::move(line));
+    return *this;
+  }
+
+ private:
+  wire::MethodTable& table_;
+  WorkerPool& workers_;
+  Service& service_;
+  std::string name_;
+  std::string collection_;
+};
+
+}  // namespace
+
+wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
+  using Claims = service::ClaimService;
+  using Gateways = service::GatewayService;
+  using Deployments = service::DeploymentService;
+  wire::MethodTable table;
+
+  Routes<Claims>(table, workers, services.claims, "CapacityClaimService", "capacityclaims")
+      .add("ListCapacityClaims", "GET", "", Role::viewer, &Claims::list)
+      .add("GetCapacityClaim", "GET", "/{id}", Role::viewer, &Claims::get)
+      .add("CreateCapacityClaim", "POST", "", Role::admin, &Claims::create)
+      .add("UpdateCapacityClaim", "PATCH", "/{id}", Role::admin, &Claims::update)
+      .add("DeleteCapacityClaim", "DELETE", "/{id}", Role::admin, &Claims::remove)
+      .add("GetCapacityClaimParameters", "GET", "/parameters", Role::viewer, &Claims::parameters);
+
+  Routes<Deployments>(table, workers, services.deployments, "DeploymentService", "deployments")
+      .add("ListDeployments", "GET", "", Role::viewer, &Deployments::list)
+      .add("GetDeployment", "GET", "/{id}", Role::viewer, &Deployments::get)
+      .add("CreateDeployment", "POST", "", Role::admin, &Deployments::create)
+      .add("UpdateDeployment", "PATCH", "/{id}", Role::admin, &Deployments::update)
+      .add("DeleteDeployment", "DELETE", "/{id}", Role::admin, &Deployments::remove)
+      .add("GetDeploymentParameters", "GET", "/parameters", Role::viewer, &Deployments::parameters);
+
+  Routes<Gateways>(table, workers, services.gateways, "GatewayService", "gateways")
+      .add("ListGateways", "GET", "", Role::viewer, &Gateways::list)
+      .add("GetGateway", "GET", "/{id}", Role::viewer, &Gateways::get)
+      .add("CreateGateway", "POST", "", Role::admin, &Gateways::create)
+      .add("UpdateGateway", "PATCH", "/{id}", Role::admin, &Gateways::update)
+      .add("DeleteGateway", "DELETE", "/{id}", Role::admin, &Gateways::remove)
+      .add("GetGatewayParameters", "GET", "/parameters", Role::viewer, &Gateways::parameters);
+  return table;
+}
+
+}  // namespace staithe::app

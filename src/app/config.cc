@@ -1,0 +1,308 @@
+#include "app/config.h"
+
+#include <toml++/toml.h>
+#include <CLI/CLI.hpp>
+
+#include <filesystem>
+#include <sstream>
+
+#include "base/encoding.h"
+
+namespace staithe::app {
+namespace {
+
+Error wrong(std::string message) {
+  return Error{.code = Code::invalid_argument, .message = std::move(message)};
+}
+
+// The variable and the file's key that belong to a flag: "--drain-timeout" is STAITHE_DRAIN_TIMEOUT
+// and drain_timeout.
+std::string variable_name(const std::string& flag) {
+  std::string name = "STAITHE_" + to_upper(flag);
+  std::replace(name.begin(), name.end(), '-', '_');
+  return name;
+}
+
+std::string file_key(const std::string& flag) {
+  std::string key = flag;
+  std::replace(key.begin(), key.end(), '-', '_');
+  return key;
+}
+
+// Each setting is declared once, here, and becomes a flag, a variable, a line of the file and a
+// line of --help.
+class Settings {
+ public:
+  Settings(CLI::App& app, const Environment& environment, const toml::table* file)
+      : app_(app), environment_(environment), file_(file) {}
+
+  template <typename T>
+  void add(const std::string& flag, T& value, const std::string& help) {
+    keys_.push_back(file_key(flag));
+    from_file(flag, value);
+    from_environment(flag, value);
+    if constexpr (std::is_same_v<T, bool>) {
+      app_.add_flag("--" + flag + ",!--no-" + flag, value, help);
+    } else {
+      app_.add_option("--" + flag, value, help)->capture_default_str();
+    }
+  }
+
+  void add_milliseconds(const std::string& flag, std::chrono::milliseconds& value,
+                        const std::string& help) {
+    keys_.push_back(file_key(flag));
+    std::int64_t count = value.count();
+    from_file(flag, count);
+    from_environment(flag, count);
+    value = std::chrono::milliseconds{count};
+    app_.add_option_function<std::int64_t>(
+            "--" + flag, [&value](std::int64_t given) { value = std::chrono::milliseconds{given}; },
+            help + " (milliseconds)")
+        ->default_str(std::to_string(count));
+  }
+
+  // The first thing that was wrong with the variables or the file.
+  const std::optional<Error>& problem() const { return problem_; }
+  const std::vector<std::string>& keys() const { return keys_; }
+
+ private:
+  void complain(std::string text) {
+    if (!problem_) problem_ = wrong(std::move(text));
+  }
+
+  template <typename T>
+  void from_file(const std::string& flag, T& value) {
+    if (file_ == nullptr) return;
+    const std::string key = file_key(flag);
+    const toml::node* node = file_->get(key);
+    if (node == nullptr) return;
+    if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      const toml::array* items = node->as_array();
+      if (items == nullptr)
+        return complain(key + " in the configuration file must be a list of strings");
+      value.clear();
+      for (const toml::node& item : *items) {
+        const auto text = item.value_exact<std::string>();
+        if (!text) return complain(key + " in the configuration file must be a list of strings");
+        value.push_back(*text);
+      }
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      const auto text = node->value_exact<std::string>();
+      if (!text) return complain(key + " in the configuration file must be a string");
+      value = *text;
+    } else if constexpr (std::is_same_v<T, bool>) {
+      const auto flag_value = node->value_exact<bool>();
+      if (!flag_value) return complain(key + " in the configuration file must be true or false");
+      value = *flag_value;
+    } else {
+      const auto number = node->value_exact<std::int64_t>();
+      if (!number || *number < 0 ||
+          static_cast<std::uint64_t>(*number) >
+              static_cast<std::uint64_t>(std::numeric_limits<T>::max())) {
+        return complain(key + " in the configuration file must be a whole number, 0 or more");
+      }
+      value = static_cast<T>(*number);
+    }
+  }
+
+  template <typename T>
+  void from_environment(const std::string& flag, T& value) {
+    const std::string name = variable_name(flag);
+    const auto found = environment_.find(name);
+    if (found == environment_.end()) return;
+    const std::string& text = found->second;
+    if constexpr (std::is_same_v<T, std::vector<std::string>>) {
+      value.clear();
+      std::istringstream words(text);
+      for (std::string word; words >> word;) value.push_back(word);
+    } else if constexpr (std::is_same_v<T, std::string>) {
+      value = text;
+    } else if constexpr (std::is_same_v<T, bool>) {
+      const std::string lower = to_lower(text);
+      if (lower != "true" && lower != "false" && lower != "1" && lower != "0") {
+        return complain(name + " must be true or false");
+      }
+      value = lower == "true" || lower == "1";
+    } else if (!CLI::detail::lexical_cast(text, value)) {
+      complain(name + " must be a whole number, 0 or more");
+    }
+  }
+
+  CLI::App& app_;
+  const Environment& environment_;
+  const toml::table* file_;
+  std::vector<std::string> keys_;
+  std::optional<Error> problem_;
+};
+
+void declare(Settings& settings, Config& config) {
+  settings.add("listen", config.listen, "address and port to serve on; port 0 takes a free one");
+  settings.add("data", config.data, "directory that holds everything that must survive");
+  settings.add("emulate", config.emulate,
+               "no hardware and no weights: the built-in catalogue and the simulated engine");
+  settings.add("bootstrap-token", config.bootstrap_tokens,
+               "TOKEN=ORG:ROLE to accept from the start; repeatable");
+  settings.add("organization", config.organization,
+               "organization of the admin token that the first start makes");
+  settings.add("public-url", config.public_url,
+               "how clients reach this server, for gateway endpoints");
+  settings.add("domain", config.domain, "gateways get host names below this domain");
+  settings.add("zone", config.zone, "zone of the detected machine");
+  settings.add("weights-root", config.weights_root, "directory with one directory per bucket");
+  settings.add("engine-search-path", config.engine_search_path,
+               "where engine binaries are looked up, like PATH");
+  settings.add("engine-port-first", config.engine_port_first,
+               "first port for engines; 0: any free port");
+  settings.add("engine-port-last", config.engine_port_last, "last port for engines");
+  settings.add("event-loops", config.event_loops,
+               "threads that serve connections; 0: one per core");
+  settings.add("api-workers", config.api_workers, "threads for the blocking part of API calls");
+  settings.add_milliseconds("drain-timeout", config.drain_timeout,
+                            "how long SIGTERM waits for open streams");
+  settings.add_milliseconds("replica-drain-timeout", config.replica_drain_timeout,
+                            "how long a replica may finish its streams before it is stopped");
+  settings.add_milliseconds("stop-grace", config.stop_grace,
+                            "how long an engine may take from TERM to KILL");
+  settings.add("log-level", config.log_level, "debug, info, warning or error");
+  settings.add("access-log", config.access_log, "log one line per gateway request");
+  settings.add("rest-error-code", config.rest_error_code,
+               "code in REST error bodies: rpc (google.rpc.Code) or http");
+  settings.add("strict-capacity-type", config.strict_capacity_type,
+               "refuse SERVERLESS and CUSTOMER claims, as the hosted API does today");
+  settings.add("default-runtime-version", config.default_runtime_version,
+               "fill in a missing runtime.version");
+  settings.add("claim-zones-max", config.claim_zones_max, "zones a claim may list; 0: any number");
+  settings.add("claims-max", config.claims_max, "claims per organization; 0: no limit");
+  settings.add("claim-instances-max", config.claim_instances_max,
+               "claimed instances per organization; 0: no limit");
+  settings.add("deployments-max", config.deployments_max,
+               "deployments per organization; 0: no limit");
+  settings.add("gateways-max", config.gateways_max, "gateways per organization; 0: no limit");
+}
+
+Result<void> read_buckets(const toml::node& node, Config& config) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr) return wrong("[buckets] must be a table of bucket = \"directory\"");
+  for (const auto& [name, value] : *table) {
+    const auto directory = value.value_exact<std::string>();
+    if (!directory)
+      return wrong("buckets." + std::string(name.str()) + " must be a directory as a string");
+    config.buckets[std::string(name.str())] = *directory;
+  }
+  return {};
+}
+
+Result<void> read_nodes(const toml::node& node, Config& config) {
+  const toml::array* items = node.as_array();
+  if (items == nullptr) return wrong("[[nodes]] must be a list of tables");
+  for (const toml::node& item : *items) {
+    const toml::table* table = item.as_table();
+    if (table == nullptr) return wrong("[[nodes]] must be a list of tables");
+    NodeGroup group;
+    group.zone = (*table)["zone"].value_or(std::string{});
+    group.instance_type = (*table)["instance_type"].value_or(std::string{});
+    group.owner_organization = (*table)["owner"].value_or(std::string{});
+    const std::int64_t gpus = (*table)["gpus"].value_or(std::int64_t{1});
+    const std::int64_t count = (*table)["count"].value_or(std::int64_t{1});
+    if (group.zone.empty() || group.instance_type.empty()) {
+      return wrong("each of [[nodes]] needs zone and instance_type");
+    }
+    if (gpus < 1 || gpus > 64) return wrong("nodes.gpus must be 1 to 64");
+    if (count < 1 || count > 10'000) return wrong("nodes.count must be 1 to 10000");
+    group.gpu_count = static_cast<std::uint32_t>(gpus);
+    group.count = static_cast<std::uint32_t>(count);
+    config.nodes.push_back(std::move(group));
+  }
+  return {};
+}
+
+// The structured parts of the file, and a complaint about any key that means nothing.
+Result<void> read_tables(const toml::table& file, const std::vector<std::string>& known,
+                         Config& config) {
+  for (const auto& [key, node] : file) {
+    const std::string name(key.str());
+    if (name == "buckets") {
+      TRY(read_buckets(node, config));
+    } else if (name == "nodes") {
+      TRY(read_nodes(node, config));
+    } else if (name == "engines") {
+      if (!node.is_table()) return wrong("[engines] must be a table of tables, one per engine");
+      std::ostringstream text;
+      text << toml::table{{"engines", *node.as_table()}};
+      config.engines_toml = text.str();
+    } else if (std::find(known.begin(), known.end(), name) == known.end()) {
+      return wrong("the configuration file has an unknown key " + name +
+                   "; see staithe serve --help");
+    }
+  }
+  return {};
+}
+
+// --config is needed before the other flags can be declared with the file's values as their
+// defaults.
+std::string find_config_path(const std::vector<std::string>& arguments,
+                             const Environment& environment) {
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--config" && i + 1 < arguments.size()) return arguments[i + 1];
+    if (arguments[i].starts_with("--config=")) return arguments[i].substr(9);
+  }
+  const auto found = environment.find("STAITHE_CONFIG");
+  return found == environment.end() ? std::string{} : found->second;
+}
+
+Result<void> check(const Config& config) {
+  if (config.rest_error_code != "rpc" && config.rest_error_code != "http") {
+    return wrong("--rest-error-code must be rpc or http");
+  }
+  if (config.log_level != "debug" && config.log_level != "info" && config.log_level != "warning" &&
+      config.log_level != "error") {
+    return wrong("--log-level must be debug, info, warning or error");
+  }
+  if (config.api_workers < 1 || config.api_workers > 256)
+    return wrong("--api-workers must be 1 to 256");
+  if (config.event_loops > 256) return wrong("--event-loops must be at most 256");
+  if (config.engine_port_first > config.engine_port_last) {
+    return wrong("--engine-port-first must not be above --engine-port-last");
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Config> read_config(const std::vector<std::string>& arguments,
+                           const Environment& environment) {
+  Config config;
+  config.config_path = find_config_path(arguments, environment);
+  std::optional<toml::table> file;
+  if (!config.config_path.empty()) {
+    try {
+      file = toml::parse_file(config.config_path);
+    } catch (const toml::parse_error& error) {
+      std::ostringstream where;
+      where << error.source().begin;
+      return wrong("cannot read the configuration file " + config.config_path + ": " +
+                   std::string(error.description()) + " at " + where.str());
+    }
+  }
+
+  CLI::App app{"Serves the inference API, its gateways and its reconcilers on one port."};
+  app.name("staithe serve");
+  Settings settings(app, environment, file ? &*file : nullptr);
+  declare(settings, config);
+  app.add_option("--config", config.config_path, "TOML file with these settings");
+  if (settings.problem()) return *settings.problem();
+  if (file) TRY(read_tables(*file, settings.keys(), config));
+
+  try {
+    std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());
+    app.parse(std::move(reversed));
+  } catch (const CLI::CallForHelp&) {
+    return Error{.code = Code::cancelled, .message = app.help()};
+  } catch (const CLI::ParseError& error) {
+    return wrong(std::string(error.what()) + "; see staithe serve --help");
+  }
+  TRY(check(config));
+  return config;
+}
+
+}  // namespace staithe::app

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace staithe::app {
+
+// Virtual machines declared in configuration: `count` equal nodes.
+struct NodeGroup {
+  std::string zone;
+  std::string instance_type;
+  std::uint32_t gpu_count = 1;
+  std::uint32_t count = 1;
+  std::string owner_organization;  // empty: the platform's
+};
+
+// Everything `staithe serve` can be told. Each scalar is one flag (--name-like-this), one variable
+// (STAITHE_NAME_LIKE_THIS) and one line of the TOML file (name_like_this = ...); a flag beats a
+// variable, which beats the file.
+struct Config {
+  std::string listen = "127.0.0.1:8080";
+  std::string data = "./staithe-data";
+  std::string config_path;
+  bool emulate = false;
+  std::vector<std::string> bootstrap_tokens;  // TOKEN=ORG:ROLE
+  std::string organization = "cw0000";        // of the first admin token
+
+  std::string public_url;  // how clients reach this server; empty: http:// and the listen address
+  std::string domain;      // non-empty: gateways get host names below it
+
+  std::string zone = "US-LOCAL-01A";           // of the detected machine
+  std::string weights_root;                    // holds one directory per bucket
+  std::map<std::string, std::string> buckets;  // bucket -> directory, before weights_root
+  std::vector<NodeGroup> nodes;                // declared instead of the detected machine
+  std::string engines_toml;             // the [engines] tables as TOML text, for runtime to read
+  std::string engine_search_path;       // where engine binaries are looked up; empty: PATH
+  std::uint16_t engine_port_first = 0;  // 0: any free port
+  std::uint16_t engine_port_last = 0;
+
+  std::uint32_t event_loops = 0;                    // 0: one per core
+  std::uint32_t api_workers = 4;                    // threads for the blocking part of API calls
+  std::chrono::milliseconds drain_timeout{30'000};  // of this server on SIGTERM
+  std::chrono::milliseconds replica_drain_timeout{30'000};
+  std::chrono::milliseconds stop_grace{10'000};  // between TERM and KILL of an engine
+  std::string log_level = "info";
+  bool access_log = false;
+
+  // Where the hosted API's generations disagree; docs/compatibility.md says what each does.
+  std::string rest_error_code = "rpc";  // rpc or http
+  bool strict_capacity_type = false;
+  bool default_runtime_version = false;
+  std::uint32_t claim_zones_max = 0;  // 0: no cap
+
+  // Quotas of each organization; 0: none.
+  std::uint32_t claims_max = 0;
+  std::uint32_t claim_instances_max = 0;
+  std::uint32_t deployments_max = 0;
+  std::uint32_t gateways_max = 0;
+};
+
+// What the process was started with. main() reads the environment; nothing below it does.
+using Environment = std::map<std::string, std::string>;
+
+// Reads the flags after `serve`, the variables and the file. INVALID_ARGUMENT carries the one line
+// that says what to change; CANCELLED carries the help text to print.
+Result<Config> read_config(const std::vector<std::string>& arguments,
+                           const Environment& environment);
+
+}  // namespace staithe::app

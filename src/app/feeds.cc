@@ -1,0 +1,237 @@
+#include "app/feeds.h"
+
+#include <utility>
+
+#include "auth/token_record.h"
+#include "base/encoding.h"
+#include "store/records.h"
+
+namespace staithe::app {
+namespace {
+
+constexpr std::size_t changes_per_read_max = 1000;
+constexpr std::chrono::seconds look_again_after{1};
+
+gateway::Routing routing_of(const model::GatewaySpec& spec) {
+  if (std::holds_alternative<model::HeaderBasedRouting>(spec.routing))
+    return gateway::Routing::header;
+  if (std::holds_alternative<model::PathBasedRouting>(spec.routing)) return gateway::Routing::path;
+  return gateway::Routing::body;
+}
+
+}  // namespace
+
+Feeds::Feeds(store::Store& store, auth::TokenTable& tokens, gateway::RouteTableSlot& routes,
+             const Log& log, std::vector<auth::Token> bootstrap_tokens, std::string domain)
+    : store_(store),
+      tokens_(tokens),
+      routes_(routes),
+      log_(log),
+      bootstrap_tokens_(std::move(bootstrap_tokens)),
+      domain_(std::move(domain)) {}
+
+Feeds::~Feeds() {
+  stop();
+}
+
+Result<void> Feeds::start() {
+  TRY(reload());
+  TRY(publish_tokens());
+  publish_routes();
+  subscription_ = store_.subscribe([this] {
+    const std::lock_guard lock(mutex_);
+    is_woken_ = true;
+    wake_.notify_one();
+  });
+  thread_ = Thread("feeds", [this] { run(); });
+  return {};
+}
+
+void Feeds::stop() {
+  subscription_.reset();
+  {
+    const std::lock_guard lock(mutex_);
+    is_stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void Feeds::serving(const model::Id& deployment_id,
+                    std::vector<reconcile::ServingReplica> replicas) {
+  const std::lock_guard lock(mutex_);
+  if (replicas.empty()) {
+    serving_.erase(deployment_id);
+  } else {
+    serving_[deployment_id] = std::move(replicas);
+  }
+  is_serving_changed_ = true;
+  is_woken_ = true;
+  wake_.notify_one();
+}
+
+bool Feeds::is_drained(const model::Id& replica_id) const {
+  std::uint64_t generation = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_serving_changed_ || published_replicas_.contains(replica_id)) return false;
+    generation = published_generation_;
+  }
+  return routes_.is_adopted(generation) && routes_.in_flight(replica_id) == 0;
+}
+
+void Feeds::run() {
+  std::unique_lock lock(mutex_);
+  while (!is_stopping_) {
+    wake_.wait_for(lock, look_again_after, [this] { return is_woken_ || is_stopping_; });
+    if (is_stopping_) return;
+    is_woken_ = false;
+    lock.unlock();
+    if (auto done = refresh(); !done) {
+      log_.warning("the store does not answer; serving what was known",
+                   {{"error", done.error().message}});
+    }
+    lock.lock();
+  }
+}
+
+Result<void> Feeds::refresh() {
+  while (true) {
+    TRY_ASSIGN(const store::Changes changes, store_.changes_since(revision_, changes_per_read_max));
+    if (changes.lost) {
+      TRY(reload());
+    } else {
+      for (const store::Change& change : changes.changes) TRY(take(change));
+      revision_ = changes.revision;
+    }
+    if (changes.changes.size() < changes_per_read_max) break;
+  }
+  if (are_tokens_stale_) TRY(publish_tokens());
+  bool is_serving_changed = false;
+  {
+    const std::lock_guard lock(mutex_);
+    is_serving_changed = is_serving_changed_;
+  }
+  if (are_routes_stale_ || is_serving_changed) publish_routes();
+  return {};
+}
+
+Result<void> Feeds::reload() {
+  // The revision is read first: what changes meanwhile is seen twice rather than never.
+  TRY_ASSIGN(const store::Changes changes, store_.changes_since(UINT64_MAX, 1));
+  TRY_ASSIGN(const auto gateways, store::list_gateways(store_));
+  TRY_ASSIGN(const auto deployments, store::list_deployments(store_));
+  gateways_.clear();
+  deployments_.clear();
+  for (const auto& gateway : gateways) gateways_[gateway.value.spec.id] = gateway.value;
+  for (const auto& deployment : deployments) {
+    deployments_[deployment.value.spec.id] = deployment.value;
+  }
+  are_tokens_stale_ = true;
+  are_routes_stale_ = true;
+  revision_ = changes.revision;
+  return {};
+}
+
+Result<void> Feeds::take(const store::Change& change) {
+  if (change.kind == store::Kind::token) {
+    are_tokens_stale_ = true;
+  } else if (change.kind == store::Kind::gateway) {
+    are_routes_stale_ = true;
+    TRY_ASSIGN(auto gateway, store::get_gateway(store_, change.id));
+    if (gateway) {
+      gateways_[change.id] = std::move(gateway->value);
+    } else {
+      gateways_.erase(change.id);
+    }
+  } else if (change.kind == store::Kind::deployment) {
+    are_routes_stale_ = true;
+    TRY_ASSIGN(auto deployment, store::get_deployment(store_, change.id));
+    if (deployment) {
+      deployments_[change.id] = std::move(deployment->value);
+    } else {
+      deployments_.erase(change.id);
+    }
+  }
+  return {};
+}
+
+Result<void> Feeds::publish_tokens() {
+  TRY_ASSIGN(const std::vector<store::Record> records, store_.list(store::Kind::token));
+  std::vector<auth::Token> tokens = bootstrap_tokens_;
+  for (const store::Record& record : records) {
+    TRY_ASSIGN(auth::Token token, auth::decode_token(record.spec));
+    tokens.push_back(std::move(token));
+  }
+  tokens_.replace(std::make_shared<const auth::TokenSnapshot>(std::move(tokens)));
+  are_tokens_stale_ = false;
+  return {};
+}
+
+gateway::GatewayRoute Feeds::route_of(const model::Gateway& gateway) const {
+  gateway::GatewayRoute route;
+  route.id = gateway.spec.id;
+  route.name = gateway.spec.name;
+  route.organization = gateway.spec.organization_id;
+  route.auth = std::holds_alternative<model::CoreWeaveAuth>(gateway.spec.auth)
+                   ? gateway::AuthKind::coreweave
+                   : gateway::AuthKind::weights_and_biases;
+  route.routing = routing_of(gateway.spec);
+  if (const auto* header = std::get_if<model::HeaderBasedRouting>(&gateway.spec.routing)) {
+    route.header_name = header->header_name;
+  }
+  if (gateway.spec.endpoint_configuration) {
+    route.hosts = gateway.spec.endpoint_configuration->additional_dns;
+  }
+  if (!domain_.empty()) {
+    route.hosts.push_back(to_lower(gateway.spec.name) + "." + gateway.spec.organization_id + "." +
+                          domain_.substr(0, domain_.find(':')));
+  }
+  return route;
+}
+
+void Feeds::publish_routes() {
+  std::map<model::Id, std::vector<reconcile::ServingReplica>> serving;
+  {
+    const std::lock_guard lock(mutex_);
+    serving = serving_;
+    is_serving_changed_ = false;
+  }
+  std::set<model::Id> replicas;
+  std::map<model::Id, gateway::GatewayRoute> routes;
+  for (const auto& [id, gateway] : gateways_) routes.emplace(id, route_of(gateway));
+  for (const auto& [id, deployment] : deployments_) {
+    gateway::DeploymentRoute route;
+    route.id = id;
+    route.model = deployment.spec.model.name;
+    route.weight = deployment.spec.traffic.weight;
+    route.is_disabled =
+        deployment.spec.disabled || deployment.status.status == model::Status::deleting;
+    route.created_at = deployment.status.created_at;
+    route.concurrency = deployment.spec.autoscaling.concurrency;
+    if (const auto found = serving.find(id); found != serving.end() && !route.is_disabled) {
+      for (const reconcile::ServingReplica& replica : found->second) {
+        if (replica.is_draining) continue;
+        route.ready_replicas.push_back(
+            {.id = replica.id, .endpoint = {.host = replica.host, .port = replica.port}});
+        replicas.insert(replica.id);
+      }
+    }
+    for (const model::Id& gateway_id : deployment.spec.gateway_ids) {
+      if (const auto found = routes.find(gateway_id); found != routes.end()) {
+        found->second.deployments.push_back(route);
+      }
+    }
+  }
+  std::vector<gateway::GatewayRoute> table;
+  table.reserve(routes.size());
+  for (auto& [id, route] : routes) table.push_back(std::move(route));
+  const std::uint64_t generation = routes_.publish(std::move(table));
+  are_routes_stale_ = false;
+
+  const std::lock_guard lock(mutex_);
+  published_replicas_ = std::move(replicas);
+  published_generation_ = generation;
+}
+
+}  // namespace staithe::app

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "auth/token_table.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/thread.h"
+#include "gateway/route_table_slot.h"
+#include "model/deployment.h"
+#include "model/gateway.h"
+#include "reconcile/serving.h"
+#include "store/store.h"
+
+namespace staithe::app {
+
+// Turns changes of the store, and of what reconcile sees running, into the immutable snapshots that
+// the data plane and authentication read: token table and route table. It is the one path from the
+// store to the gateway, on a thread of its own, so that a slow or dead database leaves the last
+// snapshots in force.
+//
+// Woken by the store and by serving(); also looks at the feed every second, because another process
+// (`staithe token`) may have written.
+class Feeds {
+ public:
+  Feeds(store::Store& store, auth::TokenTable& tokens, gateway::RouteTableSlot& routes,
+        const Log& log, std::vector<auth::Token> bootstrap_tokens, std::string domain);
+  ~Feeds();
+  Feeds(const Feeds&) = delete;
+  Feeds& operator=(const Feeds&) = delete;
+
+  // Reads everything once and publishes it, then follows the feed.
+  Result<void> start();
+  void stop();
+
+  // The ready replicas of a deployment, as reconcile last saw them. Any thread.
+  void serving(const model::Id& deployment_id, std::vector<reconcile::ServingReplica> replicas);
+
+  // True once no loop chooses this replica any more and the last request at it is over. Any thread.
+  bool is_drained(const model::Id& replica_id) const;
+
+ private:
+  void run();
+  Result<void> refresh();
+  Result<void> reload();
+  Result<void> take(const store::Change& change);
+  Result<void> publish_tokens();
+  void publish_routes();
+  gateway::GatewayRoute route_of(const model::Gateway& gateway) const;
+
+  store::Store& store_;
+  auth::TokenTable& tokens_;
+  gateway::RouteTableSlot& routes_;
+  const Log& log_;
+  const std::vector<auth::Token> bootstrap_tokens_;
+  const std::string domain_;
+
+  // Of the feed's thread (and start()).
+  std::uint64_t revision_ = 0;
+  std::map<model::Id, model::Gateway> gateways_;
+  std::map<model::Id, model::Deployment> deployments_;
+  bool are_tokens_stale_ = false;
+  bool are_routes_stale_ = false;
+
+  mutable std::mutex mutex_;  // guards what follows
+  std::condition_variable wake_;
+  bool is_woken_ = false;
+  bool is_stopping_ = false;
+  std::map<model::Id, std::vector<reconcile::ServingReplica>> serving_;
+  bool is_serving_changed_ = false;
+  std::set<model::Id> published_replicas_;  // those in the newest table
+  std::uint64_t published_generation_ = 0;
+
+  std::unique_ptr<store::Store::Subscription> subscription_;
+  Thread thread_;
+};
+
+}  // namespace staithe::app

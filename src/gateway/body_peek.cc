@@ -1,0 +1,183 @@
+#include "gateway/body_peek.h"
+
+#include <simdjson.h>
+
+#include <optional>
+
+#include "base/encoding.h"
+
+namespace staithe::gateway {
+namespace {
+
+namespace json = simdjson::ondemand;
+
+static_assert(JsonPeek::padding_bytes >= simdjson::SIMDJSON_PADDING);
+
+// A parser keeps working memory in proportion to the largest body it has seen. Larger ones than
+// this get a parser of their own, so that one picture does not pin its memory for good.
+constexpr std::size_t kept_parser_bytes_max = 1024 * 1024;
+
+// The offset behind the string that starts with the quote at `begin`. The parser has seen its end.
+std::size_t end_of_string(std::string_view body, std::size_t begin) {
+  std::size_t at = begin + 1;
+  while (at < body.size() && body[at] != '"') at += body[at] == '\\' ? 2 : 1;
+  return std::min(at + 1, body.size());
+}
+
+Peeked find_in_object(json::document& document, std::string_view body) {
+  json::object members;
+  if (document.get_object().get(members)) return PeekProblem::not_an_object;
+
+  std::optional<ModelField> found;
+  for (auto member : members) {
+    json::field field;
+    if (std::move(member).get(field)) return PeekProblem::not_json;
+    std::string_view key;
+    if (field.unescaped_key().get(key)) return PeekProblem::not_json;
+    if (key != "model") continue;
+    if (found) return PeekProblem::repeated;
+
+    json::json_type type;
+    if (field.value().type().get(type)) return PeekProblem::not_json;
+    if (type != json::json_type::string) return PeekProblem::not_a_string;
+    const std::string_view token = field.value().raw_json_token();
+    const auto begin = static_cast<std::size_t>(token.data() - body.data());
+    std::string_view name;
+    if (field.value().get_string().get(name)) return PeekProblem::not_json;
+    found = ModelField{std::string(name), begin, end_of_string(body, begin)};
+  }
+  // Anything behind the object makes the body two texts, which no engine should see.
+  if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) return PeekProblem::not_json;
+  if (!found || found->name.empty()) return PeekProblem::missing;
+  return *std::move(found);
+}
+
+Peeked find_with(json::parser& parser, std::string_view body, std::size_t capacity) {
+  json::document document;
+  if (parser.iterate(body, capacity).get(document)) return PeekProblem::not_json;
+  json::json_type type;
+  if (document.type().get(type)) return PeekProblem::not_json;
+  if (type != json::json_type::object) return PeekProblem::not_an_object;
+  return find_in_object(document, body);
+}
+
+std::string_view trim(std::string_view text) {
+  const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
+  while (!text.empty() && is_blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && is_blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+std::string_view media_type(std::string_view content_type) {
+  return trim(content_type.substr(0, content_type.find(';')));
+}
+
+// The value of parameter `name` in a header value like `form-data; name="model"`. Quoted values
+// come without their quotes; escapes in them are left alone, for no name we look for has any.
+std::optional<std::string_view> parameter(std::string_view value, std::string_view name) {
+  auto at = value.find(';');
+  while (at != std::string_view::npos) {
+    value.remove_prefix(at + 1);
+    const auto equals = value.find('=');
+    if (equals == std::string_view::npos) return std::nullopt;
+    const std::string_view key = trim(value.substr(0, equals));
+    value.remove_prefix(equals + 1);
+    const bool is_quoted = value.starts_with('"');
+    const auto close = is_quoted ? value.find('"', 1) : std::string_view::npos;
+    if (is_quoted && close == std::string_view::npos) return std::nullopt;
+    const std::string_view found =
+        is_quoted ? value.substr(1, close - 1) : trim(value.substr(0, value.find(';')));
+    if (equals_ignoring_case(key, name)) return found;
+    if (is_quoted) value.remove_prefix(close + 1);
+    at = value.find(';');
+  }
+  return std::nullopt;
+}
+
+// True for the headers of a plain form field called `model`; a file is none.
+bool is_model_part(std::string_view headers) {
+  while (!headers.empty()) {
+    const auto line_end = headers.find("\r\n");
+    const std::string_view line = headers.substr(0, line_end);
+    headers.remove_prefix(line_end == std::string_view::npos ? headers.size() : line_end + 2);
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos) continue;
+    if (!equals_ignoring_case(line.substr(0, colon), "content-disposition")) continue;
+    const std::string_view value = line.substr(colon + 1);
+    return parameter(value, "name") == "model" && !parameter(value, "filename");
+  }
+  return false;
+}
+
+}  // namespace
+
+struct JsonPeek::Impl {
+  json::parser parser;
+};
+
+JsonPeek::JsonPeek() : impl_(std::make_unique<Impl>()) {}
+JsonPeek::~JsonPeek() = default;
+
+Peeked JsonPeek::find_model(std::string& body) {
+  if (body.capacity() < body.size() + padding_bytes) body.reserve(body.size() + padding_bytes);
+  if (body.size() <= kept_parser_bytes_max) {
+    return find_with(impl_->parser, body, body.capacity());
+  }
+  json::parser parser;
+  return find_with(parser, body, body.capacity());
+}
+
+Peeked find_model_in_multipart(std::string_view body, std::string_view content_type) {
+  const auto boundary = parameter(content_type, "boundary");
+  if (!boundary || boundary->empty()) return PeekProblem::not_multipart;
+  // Every boundary but the first follows a line end, which belongs to it (RFC 2046 section 5.1.1).
+  const std::string delimiter = "\r\n--" + std::string(*boundary);
+  const std::string_view opening = std::string_view(delimiter).substr(2);
+
+  std::size_t at = 0;
+  if (!body.starts_with(opening)) {
+    at = body.find(delimiter);
+    if (at == std::string_view::npos) return PeekProblem::not_multipart;
+    at += 2;
+  }
+  std::optional<ModelField> found;
+  while (true) {
+    at += opening.size();
+    if (body.substr(at).starts_with("--")) break;
+    const auto headers_begin = body.find("\r\n", at);
+    if (headers_begin == std::string_view::npos) return PeekProblem::not_multipart;
+    const auto headers_end = body.find("\r\n\r\n", headers_begin);
+    if (headers_end == std::string_view::npos) return PeekProblem::not_multipart;
+    const auto value_begin = headers_end + 4;
+    const auto value_end = body.find(delimiter, value_begin);
+    if (value_end == std::string_view::npos) return PeekProblem::not_multipart;
+    if (is_model_part(body.substr(headers_begin, headers_end - headers_begin))) {
+      if (found) return PeekProblem::repeated;
+      found = ModelField{std::string(body.substr(value_begin, value_end - value_begin)),
+                         value_begin, value_end};
+    }
+    at = value_end + 2;
+  }
+  if (!found || found->name.empty()) return PeekProblem::missing;
+  return *std::move(found);
+}
+
+bool is_multipart_form(std::string_view content_type) {
+  return equals_ignoring_case(media_type(content_type), "multipart/form-data");
+}
+
+bool is_json(std::string_view content_type) {
+  const std::string_view type = media_type(content_type);
+  return type.empty() || equals_ignoring_case(type, "application/json") ||
+         (type.size() > 5 && equals_ignoring_case(type.substr(type.size() - 5), "+json"));
+}
+
+void replace_json_model(std::string& body, const ModelField& found, std::string_view name) {
+  body.replace(found.begin, found.end - found.begin, json_quote(name));
+}
+
+void replace_multipart_model(std::string& body, const ModelField& found, std::string_view name) {
+  body.replace(found.begin, found.end - found.begin, name);
+}
+
+}  // namespace staithe::gateway

@@ -1,0 +1,113 @@
+#include "gateway/errors.h"
+
+#include <fmt/format.h>
+
+#include "base/encoding.h"
+
+namespace staithe::gateway {
+namespace {
+
+constexpr std::string_view invalid_request = "invalid_request_error";
+constexpr std::string_view server_error = "server_error";
+
+// A made-up name may be as long as a body; the answer shows enough of it to recognise a typo.
+constexpr std::size_t shown_name_bytes_max = 256;
+
+std::string_view shown(std::string_view name) { return name.substr(0, shown_name_bytes_max); }
+
+std::string string_or_null(std::string_view text) {
+  return text.empty() ? std::string("null") : json_quote(text);
+}
+
+}  // namespace
+
+std::string draw(const ApiError& error) {
+  return fmt::format(R"({{"error":{{"message":{},"type":{},"param":{},"code":{}}}}})",
+                     json_quote(error.message), json_quote(error.type),
+                     string_or_null(error.param), string_or_null(error.code));
+}
+
+namespace errors {
+
+ApiError bad_request(std::string message, std::string_view param) {
+  return {.status = 400, .type = invalid_request, .message = std::move(message), .param = param};
+}
+
+ApiError unauthorized() {
+  return {.status = 401,
+          .type = invalid_request,
+          .code = "invalid_api_key",
+          .message = "Missing or invalid API access token. Send it as \"Authorization: Bearer "
+                     "<token>\"."};
+}
+
+ApiError keys_not_verifiable() {
+  return {.status = 401,
+          .type = invalid_request,
+          .code = "invalid_api_key",
+          .message = "This gateway takes Weights & Biases API keys, and this server is not set up "
+                     "to verify them."};
+}
+
+ApiError other_organization() {
+  return {.status = 403,
+          .type = invalid_request,
+          .code = "permission_denied",
+          .message = "This API access token belongs to another organization than the gateway."};
+}
+
+ApiError not_found(std::string message) {
+  return {.status = 404,
+          .type = invalid_request,
+          .code = "not_found",
+          .message = std::move(message)};
+}
+
+ApiError model_not_found(std::string_view name) {
+  return {.status = 404,
+          .type = invalid_request,
+          .code = "model_not_found",
+          .message = fmt::format("The model `{}` does not exist on this gateway.", shown(name)),
+          .param = "model"};
+}
+
+ApiError method_not_allowed(std::string message, std::string_view allow) {
+  return {.status = 405,
+          .type = invalid_request,
+          .code = "method_not_allowed",
+          .message = std::move(message),
+          .allow = allow};
+}
+
+ApiError too_large(std::size_t bytes_max) {
+  return {.status = 413,
+          .type = invalid_request,
+          .code = "request_too_large",
+          .message = fmt::format("The request body is larger than the limit of {} bytes.",
+                                 bytes_max)};
+}
+
+ApiError replica_broke() {
+  return {.status = 502,
+          .type = server_error,
+          .code = "bad_gateway",
+          .message = "The model server broke off before it answered."};
+}
+
+ApiError model_not_ready(std::string_view name) {
+  return {.status = 503,
+          .type = server_error,
+          .code = "model_not_ready",
+          .message = fmt::format("The model `{}` has no ready replica at the moment.", shown(name)),
+          .retry_after_s = 5};
+}
+
+ApiError replica_too_slow() {
+  return {.status = 504,
+          .type = server_error,
+          .code = "timeout",
+          .message = "The model server did not answer in time."};
+}
+
+}  // namespace errors
+}  // namespace staithe::gateway

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "net/http_message.h"
+
+namespace staithe::gateway {
+
+// Header fields that outlive the buffer they were read from, in one allocation.
+class StoredHeaders {
+ public:
+  void add(std::string_view name, std::string_view value);
+  // Views into this object.
+  void append_to(net::HeaderList& list) const;
+
+ private:
+  std::string bytes_;  // for each field both lengths, then both texts
+};
+
+struct ForwardedFor {
+  std::string_view key;         // the caller's credential, which no engine may see; or empty
+  std::string_view request_id;
+  std::string_view peer_address;
+};
+
+// The fields of a client's request that an engine gets: without hop-by-hop fields, credentials,
+// cookies and fields that only mean something to us; with the request's id and the caller's
+// address.
+StoredHeaders headers_for_engine(const net::RequestHead& head, const ForwardedFor& caller);
+
+// `target` without the query parameters whose value is the caller's credential.
+std::string without_key(std::string target, std::string_view key);
+
+// The token of "Bearer TOKEN"; empty for anything else.
+std::string_view bearer_token(std::string_view authorization);
+
+// The request's own id if it has a sane one.
+std::string_view given_request_id(const net::RequestHead& head);
+
+// The fields of an engine's answer that the client gets. Views into `head`.
+enum class AnswerKind : std::uint8_t { plain, event_stream };
+void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind, net::HeaderList& list);
+
+bool is_event_stream(const net::ResponseHead& head);
+
+}  // namespace staithe::gateway

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+
+#include "net/http_client.h"
+
+namespace staithe::gateway {
+
+struct Options {
+  // A body in which the gateway looks for `model` is held in memory until it is whole; a larger one
+  // is answered 413. Bodies that need no look (audio under header routing, say) stream through
+  // without a limit. A 12 MB picture in a chat message is everyday.
+  std::size_t body_bytes_max = 64 * 1024 * 1024;
+  // Towards replicas: connecting, the first byte, and silence within an answer. Only connecting is
+  // limited by default, because a long prompt may take minutes to its first token.
+  net::ClientTimeouts upstream;
+  // How long a replica that could not be connected to is passed over while others are there.
+  std::chrono::milliseconds replica_avoided_for{2'000};
+  // Whether answers name the deployment that made them (x-inference-deployment).
+  bool is_deployment_shown = true;
+  // One log line per request; never with tokens, keys or prompts.
+  bool is_access_logged = false;
+};
+
+}  // namespace staithe::gateway

@@ -1,0 +1,101 @@
+#include "gateway/route_table.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "base/encoding.h"
+#include "gateway/model_list.h"
+
+namespace staithe::gateway {
+namespace {
+
+std::shared_ptr<SplitTurn> turn_of(const RouteTable* previous, std::string_view gateway_id,
+                                   std::string_view model) {
+  const ServedGateway* gateway = previous == nullptr ? nullptr : previous->find_by_id(gateway_id);
+  const ServedModel* known = gateway == nullptr ? nullptr : gateway->find_model(model);
+  return known == nullptr ? std::make_shared<SplitTurn>(0) : known->turn;
+}
+
+ServedDeployment build_deployment(DeploymentRoute& route, const std::string& gateway_id,
+                                  ReplicaLoads& loads, GatewayMetrics& metrics) {
+  ServedDeployment deployment{.id = std::move(route.id), .weight = route.weight};
+  deployment.metrics = &metrics.deployment(gateway_id, deployment.id);
+  for (ReplicaRoute& replica : route.ready_replicas) {
+    auto load = loads.at(replica.id, replica.endpoint);
+    deployment.replicas.push_back({std::move(replica.endpoint), std::move(load)});
+  }
+  return deployment;
+}
+
+ServedGateway build_gateway(GatewayRoute& route, ReplicaLoads& loads, GatewayMetrics& metrics,
+                            const RouteTable* previous) {
+  ServedGateway gateway{.id = route.id,
+                        .organization = std::move(route.organization),
+                        .auth = route.auth,
+                        .routing = route.routing,
+                        .header_name = std::move(route.header_name),
+                        .undecided = &metrics.undecided(route.id)};
+  for (DeploymentRoute& deployment : route.deployments) {
+    if (deployment.is_disabled) continue;
+    ServedModel& model = gateway.models[deployment.model];
+    if (model.deployments.empty()) {
+      model.name = deployment.model;
+      model.created_at = deployment.created_at;
+      model.turn = turn_of(previous, gateway.id, model.name);
+    }
+    model.created_at = std::min(model.created_at, deployment.created_at);
+    model.deployments.push_back(build_deployment(deployment, gateway.id, loads, metrics));
+  }
+  gateway.model_list = draw_model_list(gateway);
+  return gateway;
+}
+
+// "Models.Example.com.:8443" is models.example.com; "[::1]:80" is [::1].
+std::string fold_host(std::string_view host) {
+  const auto bracket = host.rfind(']');
+  const auto colon = host.rfind(':');
+  const bool has_port =
+      colon != std::string_view::npos && (bracket == std::string_view::npos || colon > bracket);
+  if (has_port) host = host.substr(0, colon);
+  if (host.ends_with('.')) host.remove_suffix(1);
+  return to_lower(host);
+}
+
+}  // namespace
+
+const ServedModel* ServedGateway::find_model(std::string_view name) const {
+  const auto found = models.find(name);
+  return found == models.end() ? nullptr : &found->second;
+}
+
+RouteTable::RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads,
+                       GatewayMetrics& metrics, const RouteTable* previous) {
+  for (GatewayRoute& route : gateways) {
+    for (const DeploymentRoute& deployment : route.deployments) {
+      for (const ReplicaRoute& replica : deployment.ready_replicas) {
+        endpoints_.push_back(replica.endpoint);
+      }
+    }
+    const auto [place, is_new] =
+        by_id_.try_emplace(route.id, build_gateway(route, loads, metrics, previous));
+    if (!is_new) continue;
+    for (const std::string& host : route.hosts) {
+      by_host_.try_emplace(fold_host(host), &place->second);
+    }
+  }
+  std::sort(endpoints_.begin(), endpoints_.end());
+  endpoints_.erase(std::unique(endpoints_.begin(), endpoints_.end()), endpoints_.end());
+}
+
+const ServedGateway* RouteTable::find_by_id(std::string_view id) const {
+  const auto found = by_id_.find(id);
+  return found == by_id_.end() ? nullptr : &found->second;
+}
+
+const ServedGateway* RouteTable::find_by_host(std::string_view host) const {
+  if (by_host_.empty()) return nullptr;
+  const auto found = by_host_.find(fold_host(host));
+  return found == by_host_.end() ? nullptr : found->second;
+}
+
+}  // namespace staithe::gateway

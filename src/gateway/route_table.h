@@ -1,0 +1,114 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/clock.h"
+#include "gateway/gateway_metrics.h"
+#include "gateway/replica_load.h"
+#include "net/http_client.h"
+
+namespace staithe::gateway {
+
+enum class AuthKind : std::uint8_t { coreweave, weights_and_biases };
+enum class Routing : std::uint8_t { body, header, path };
+
+// What may be served, as plain values: the input of a route table.
+struct ReplicaRoute {
+  std::string id;
+  net::Endpoint endpoint;
+  bool operator==(const ReplicaRoute&) const = default;
+};
+struct DeploymentRoute {
+  std::string id;
+  std::string model;  // the name clients use, and the name the engine serves it under
+  std::uint32_t weight = 0;
+  bool is_disabled = false;
+  Timestamp created_at;
+  std::uint32_t concurrency = 0;  // requests per replica; 0: the engine's own limit
+  std::vector<ReplicaRoute> ready_replicas;
+  bool operator==(const DeploymentRoute&) const = default;
+};
+struct GatewayRoute {
+  std::string id;
+  std::string name;
+  std::string organization;
+  AuthKind auth = AuthKind::coreweave;
+  Routing routing = Routing::body;
+  std::string header_name;         // for Routing::header
+  std::vector<std::string> hosts;  // host names that lead here, without port
+  std::vector<DeploymentRoute> deployments;
+  bool operator==(const GatewayRoute&) const = default;
+};
+
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const {
+    return std::hash<std::string_view>{}(text);
+  }
+};
+template <typename T>
+using StringMap = std::unordered_map<std::string, T, StringHash, std::equal_to<>>;
+
+// The built form of the above, with the counters beside what they count.
+struct ServedReplica {
+  net::Endpoint endpoint;
+  std::shared_ptr<ReplicaLoad> load;
+};
+struct ServedDeployment {
+  std::string id;
+  std::uint32_t weight = 0;
+  std::vector<ServedReplica> replicas;
+  DeploymentMetrics* metrics = nullptr;
+};
+// How often a model was chosen from; see choose_deployment.
+using SplitTurn = std::atomic<std::uint64_t>;
+struct ServedModel {
+  std::string name;
+  Timestamp created_at;  // of its oldest deployment
+  std::vector<ServedDeployment> deployments;  // enabled ones, at least one
+  std::shared_ptr<SplitTurn> turn;            // shared by all loops and successive tables
+};
+struct ServedGateway {
+  std::string id;
+  std::string organization;
+  AuthKind auth = AuthKind::coreweave;
+  Routing routing = Routing::body;
+  std::string header_name;
+  StringMap<ServedModel> models;
+  std::string model_list;  // the answer to GET /v1/models
+  RequestCounters* undecided = nullptr;
+
+  const ServedModel* find_model(std::string_view name) const;
+};
+
+// Everything the data plane may serve at one moment. Immutable; loops share it.
+class RouteTable {
+ public:
+  RouteTable() = default;
+  // `previous` hands on what outlives a table. Of two gateways with one host name the first wins.
+  RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads, GatewayMetrics& metrics,
+             const RouteTable* previous);
+  RouteTable(const RouteTable&) = delete;
+  RouteTable& operator=(const RouteTable&) = delete;
+
+  const ServedGateway* find_by_id(std::string_view id) const;
+  // `host` is the value of a Host header: letter case, a port and a final dot do not matter.
+  const ServedGateway* find_by_host(std::string_view host) const;
+
+  // All replicas' endpoints, sorted, without repeats.
+  const std::vector<net::Endpoint>& endpoints() const { return endpoints_; }
+
+ private:
+  StringMap<ServedGateway> by_id_;
+  StringMap<const ServedGateway*> by_host_;
+  std::vector<net::Endpoint> endpoints_;
+};
+
+}  // namespace staithe::gateway

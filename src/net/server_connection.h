@@ -1,0 +1,39 @@
+#pragma once
+
+#include <string_view>
+
+#include "net/event_loop.h"
+#include "net/exchange.h"
+#include "net/head_parser.h"
+#include "net/http_server.h"
+
+namespace staithe::net {
+
+// One accepted connection, whatever it speaks.
+class ServerConnection {
+ public:
+  virtual ~ServerConnection() = default;
+  // Takes a request that has already arrived, finishes what is in progress, then closes.
+  virtual void drain() = 0;
+  // Closes at once; running exchanges are cancelled.
+  virtual void close() = 0;
+};
+
+// What a connection needs of its server.
+class ServerConnectionOwner {
+ public:
+  virtual ~ServerConnectionOwner() = default;
+  virtual EventLoop& loop() = 0;
+  virtual RequestRouter& router() = 0;
+  virtual const ServerLimits& limits() const = 0;
+  virtual std::string_view date() = 0;
+  virtual bool is_draining() const = 0;
+  // Room for the one head that is being read, shared so that its memory is.
+  virtual ParsedRequest& request_space() = 0;
+  virtual void on_exchange_opened() = 0;
+  virtual void on_exchange_over() = 0;
+  // The connection is closed; it is destroyed after this turn.
+  virtual void on_closed(ServerConnection& connection) = 0;
+};
+
+}  // namespace staithe::net

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/result.h"
+#include "store/store.h"
+
+namespace staithe::store {
+
+struct SqliteOptions {
+  std::size_t queue_length_max = 65'536;  // transactions waiting for the writer; more are refused
+  std::size_t batch_length_max = 1'024;   // transactions that share one flush
+  std::size_t tombstones_max = 100'000;   // removals the change feed remembers
+  std::size_t reader_count = 4;           // connections for reads
+  Metrics* metrics = nullptr;             // staithe_store_*; may be null, outlives the store
+};
+
+// Opens the database at `path`, making or migrating it if needed, and takes it for this process
+// alone: FAILED_PRECONDITION if another one has it. An error here is for the operator: it names the
+// path and what to do. `clock` and `log` outlive the store.
+Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path,
+                                                 const SqliteOptions& options, const Clock& clock,
+                                                 const Log& log);
+
+}  // namespace staithe::store

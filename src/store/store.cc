@@ -1,0 +1,25 @@
+#include "store/store.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+#include <utility>
+
+namespace staithe::store {
+
+Result<Commit> Store::commit_and_wait(Transaction transaction) {
+  std::mutex mutex;
+  std::condition_variable arrived;
+  std::optional<Result<Commit>> outcome;
+  commit(std::move(transaction), [&mutex, &arrived, &outcome](Result<Commit> result) {
+    // Notified under the lock: the waiter may destroy both as soon as it can take it.
+    const std::lock_guard lock(mutex);
+    outcome.emplace(std::move(result));
+    arrived.notify_one();
+  });
+  std::unique_lock lock(mutex);
+  arrived.wait(lock, [&outcome] { return outcome.has_value(); });
+  return *std::move(outcome);
+}
+
+}  // namespace staithe::store
