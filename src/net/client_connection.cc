@@ -1,181 +1,183 @@
 #include "net/client_connection.h"
 
 #include <fmt/format.h>
-#include <netinet/tcp.h>
-#include <sys/epoll.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "base/check.h"
-#include "net/exchange.h"
 #include "net/head_encoder.h"
 #include "net/socket_address.h"
-#include "net/tcp_counters.h"
+#include "net/socket_options.h"
+#include "net/tcp_info.h"
 
 namespace staithe::net {
 namespace {
 
-// A pooled connection is given up this long before the peer says it will close it.
-constexpr std::chrono::milliseconds keep_alive_margin{1'000};
+constexpr std::uint32_t interim_answers_max = 32;
+
+bool asks_for_close(const HeaderList& headers) {
+  const auto connection = headers.find("connection");
+  return connection && list_contains(*connection, "close");
+}
+
+// The Host of an endpoint (RFC 9110 section 7.2).
+std::string host_of(const Endpoint& endpoint) {
+  const bool is_v6 = endpoint.host.find(':') != std::string::npos;
+  return fmt::format("{}{}{}:{}", is_v6 ? "[" : "", endpoint.host, is_v6 ? "]" : "", endpoint.port);
+}
 
 }  // namespace
+
+ConnectionExchange::~ConnectionExchange() {
+  if (connection_ != nullptr) connection_->close();
+}
+
+void ConnectionExchange::send_body(std::string_view bytes) {
+  if (connection_ != nullptr) connection_->send_body(bytes);
+}
+
+void ConnectionExchange::finish_body() {
+  if (connection_ != nullptr) connection_->finish_body();
+}
+
+bool ConnectionExchange::is_congested() const {
+  return connection_ != nullptr && connection_->is_congested();
+}
+
+void ConnectionExchange::pause() {
+  if (connection_ != nullptr) connection_->pause();
+}
+
+void ConnectionExchange::resume() {
+  if (connection_ != nullptr) connection_->resume();
+}
 
 ClientConnection::ClientConnection(ClientConnectionOwner& owner, Endpoint endpoint)
     : owner_(owner),
       endpoint_(std::move(endpoint)),
+      transport_(owner.loop(), *this),
       deadline_(owner.loop(), [this] { on_deadline(); }) {}
 
-ClientConnection::~ClientConnection() {
-  owner_.loop().cancel_turn_work(flush_work_);
-  if (fd_.is_open()) owner_.loop().unwatch(fd_.get());
-}
+// --- The request ---------------------------------------------------------------------------------
 
 void ClientConnection::connect() {
-  int problem = EINVAL;
-  if (const auto address = parse_socket_address(endpoint_.host, endpoint_.port)) {
-    UniqueFd fd(::socket(address->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
-    problem = errno;
-    if (fd.is_open()) {
-      const int on = 1;
-      ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-      const int outcome = ::connect(fd.get(), address->data(), address->size());
-      problem = outcome == 0 ? 0 : errno;
-      if (problem == 0 || problem == EINPROGRESS) {
-        fd_ = std::move(fd);
-        interest_ = EPOLLOUT;
-        owner_.loop().watch(fd_.get(), interest_, *this);
-        return;
-      }
-    }
+  using Kind = ClientFailure::Kind;
+  const auto address = parse_socket_address(endpoint_.host, endpoint_.port);
+  if (!address) {
+    return fail_later(Kind::connect_refused, fmt::format("{} is no IP address", endpoint_.host));
   }
-  // Reported as an event would be: on a later turn, unless the exchange is gone by then.
-  connect_problem_ = problem;
-  problem_timer_ = owner_.loop().run_after(Duration::zero(), [this] {
-    problem_timer_ = 0;
-    fail(ClientFailure::Kind::connect_refused,
-         fmt::format("cannot connect to {}:{}: {}", endpoint_.host, endpoint_.port,
-                     std::strerror(connect_problem_)));
+  UniqueFd fd(::socket(address->family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.is_open()) return fail_later(Kind::connect_refused, std::strerror(errno));
+  set_connection_options(fd.get());
+  if (::connect(fd.get(), address->data(), address->size()) != 0 && errno != EINPROGRESS &&
+      errno != EINTR) {
+    return fail_later(Kind::connect_refused, std::strerror(errno));
+  }
+  transport_.open(std::move(fd), Transport::Phase::connecting);
+}
+
+void ClientConnection::begin(const ClientRequest& request, const ClientTimeouts& timeouts,
+                             ClientHandler& handler, ConnectionExchange& exchange) {
+  CHECK(state_ == State::connecting || state_ == State::idle);
+  handler_ = &handler;
+  exchange_ = &exchange;
+  timeouts_ = timeouts;
+  method_ = request.method == "HEAD" ? AnsweredMethod::head : AnsweredMethod::other;
+  request_kind_ = request.body.kind;
+  request_left_ = request.body.length;
+  is_request_sent_ = request_kind_ == BodyFraming::Kind::none;
+  is_close_asked_ = asks_for_close(request.headers);
+  is_paused_ = has_answer_bytes_ = false;
+  interim_count_ = 0;
+  written_before_ = transport_.written_bytes();
+  ++request_count_;
+
+  if (state_ == State::idle) {
+    state_ = State::head;
+    await_answer();
+  } else if (timeouts_.connect.count() > 0) {
+    deadline_.set(owner_.loop().now() + timeouts_.connect);
+  }
+  if (!is_token(request.method) || !is_request_target(request.target)) {
+    return fail_later(ClientFailure::Kind::protocol, "the request line would be malformed");
+  }
+  const std::string default_host = request.host.empty() ? host_of(endpoint_) : std::string();
+  transport_.send_with([&](std::string& out) {
+    append_request_head(out, request, request.host.empty() ? default_host : request.host,
+                        is_close_asked_ ? ConnectionOption::close : ConnectionOption::unsaid);
   });
 }
 
-void ClientConnection::start(const ClientRequest& request, const ClientTimeouts& timeouts,
-                             ClientHandler& handler) {
-  CHECK(handler_ == nullptr && (phase_ == Phase::connecting || phase_ == Phase::idle));
-  is_reused_ = phase_ == Phase::idle;
-  if (phase_ == Phase::idle) phase_ = Phase::busy;
-  handler_ = &handler;
-  timeouts_ = timeouts;
-  scanner_ = {};
-  decoder_ = {};
-  answer_ = {};
-  received_bytes_ = 0;
-  is_head_request_ = request.method == "HEAD";
-  is_request_chunked_ = request.body.kind == BodyFraming::Kind::chunked;
-  is_request_whole_ = is_answer_started_ = is_head_read_ = is_paused_ = is_congested_ = false;
-  is_persistent_ = true;
-  acknowledged_before_ = is_reused_ ? acknowledged_bytes() : 0;
-  if (requests_left_ != UINT32_MAX && requests_left_ > 0) --requests_left_;
-  const std::string host =
-      request.host.empty()
-          ? fmt::format(endpoint_.host.find(':') == std::string::npos ? "{}:{}" : "[{}]:{}",
-                        endpoint_.host, endpoint_.port)
-          : std::string(request.host);
-  append_request_head(out_, request, host, ConnectionOption::unsaid);
-  schedule_flush();
-  update_deadline();
-}
-
 void ClientConnection::send_body(std::string_view bytes) {
-  if (phase_ == Phase::closed || handler_ == nullptr || bytes.empty()) return;
-  if (is_request_chunked_) {
-    append_chunk(out_, bytes);
-  } else {
-    out_ += bytes;
+  if (is_request_sent_) return;
+  if (request_kind_ == BodyFraming::Kind::chunked) {
+    return transport_.send_with([bytes](std::string& out) { append_chunk(out, bytes); });
   }
-  schedule_flush();
+  bytes = bytes.substr(0, request_left_);
+  request_left_ -= bytes.size();
+  transport_.send(bytes);
 }
 
 void ClientConnection::finish_body() {
-  if (phase_ == Phase::closed || handler_ == nullptr || is_request_whole_) return;
-  is_request_whole_ = true;
-  if (is_request_chunked_) append_last_chunk(out_);
-  schedule_flush();
-}
-
-void ClientConnection::pause() {
-  is_paused_ = true;
-  update_interest();
-}
-
-void ClientConnection::resume() {
-  if (!is_paused_) return;
-  is_paused_ = false;
-  schedule_flush();  // goes on with what was read and held back
-}
-
-void ClientConnection::on_ready(std::uint32_t epoll_events) {
-  if (phase_ == Phase::connecting) return on_connected();
-  if (phase_ == Phase::idle) return close();  // an end, or bytes nobody asked for
-  if ((epoll_events & EPOLLOUT) != 0) {
-    is_write_blocked_ = false;
-    flush();
-    if (phase_ != Phase::busy) return;
+  if (is_request_sent_) return;
+  if (request_kind_ == BodyFraming::Kind::length && request_left_ > 0) {
+    return fail_later(ClientFailure::Kind::reset, "the request's body was not given in full");
   }
-  if ((epoll_events & EPOLLIN) != 0 && !is_paused_) return read();
-  if ((epoll_events & (EPOLLERR | EPOLLHUP)) != 0) {
-    int problem = 0;
-    socklen_t size = sizeof problem;
-    ::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
-    on_peer_closed(problem == 0 ? ECONNRESET : problem);
-  }
+  is_request_sent_ = true;
+  if (request_kind_ == BodyFraming::Kind::chunked) transport_.send_with(append_last_chunk);
+  if (state_ == State::head) await_answer();
 }
 
 void ClientConnection::on_connected() {
-  int problem = 0;
-  socklen_t size = sizeof problem;
-  ::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &problem, &size);
-  if (problem != 0) {
-    return fail(ClientFailure::Kind::connect_refused,
-                fmt::format("cannot connect to {}:{}: {}", endpoint_.host, endpoint_.port,
-                            std::strerror(problem)));
-  }
-  phase_ = Phase::busy;
+  acknowledged_at_connect_ = acknowledged_bytes(transport_.fd()).value_or(0);
+  state_ = State::head;
+  await_answer();
   handler_->on_connected();
-  if (phase_ != Phase::busy) return;
-  flush();
-  if (phase_ != Phase::busy) return;
-  update_interest();
-  update_deadline();
 }
 
-void ClientConnection::read() {
-  const std::span<char> buffer = owner_.loop().read_buffer();
-  const ssize_t got = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) return on_peer_closed(got < 0 ? errno : 0);
-  is_answer_started_ = true;
-  feed({buffer.data(), static_cast<std::size_t>(got)});
+void ClientConnection::on_flushed() {
+  // The time to the first byte counts from the last of the request on.
+  if (state_ == State::head && !has_answer_bytes_) await_answer();
 }
 
-void ClientConnection::feed(std::string_view bytes) {
-  is_reading_ = true;
+void ClientConnection::on_writable() {
+  if (handler_ != nullptr) handler_->on_writable();
+}
+
+// --- The answer ----------------------------------------------------------------------------------
+
+void ClientConnection::on_bytes(std::string_view bytes) {
+  if (state_ == State::idle) return close();  // nobody asked
+  if (!bytes.empty()) has_answer_bytes_ = true;
   unread_.take(bytes, [this](std::string_view& input) { advance(input); });
-  is_reading_ = false;
-  if (phase_ == Phase::closed) return;
-  if (handler_ == nullptr && phase_ == Phase::busy) return end_exchange();
-  update_interest();
-  update_deadline();
+  // By now the handler may have ended this exchange and begun another one here.
+  if (state_ == State::head || state_ == State::body) await_answer();
 }
 
 void ClientConnection::advance(std::string_view& input) {
-  bool is_going_on = true;
-  while (is_going_on && phase_ == Phase::busy && handler_ != nullptr && !is_paused_) {
-    is_going_on = is_head_read_ ? advance_body(input) : !input.empty() && advance_head(input);
+  for (bool is_going_on = true; is_going_on;) {
+    switch (state_) {
+      case State::head:
+        is_going_on = !is_paused_ && !input.empty() && advance_head(input);
+        break;
+      case State::body:
+        is_going_on = !is_paused_ && advance_body(input);
+        break;
+      case State::connecting:
+      case State::idle:
+        is_going_on = false;
+        break;
+      case State::closed:
+        input = {};
+        is_going_on = false;
+        break;
+    }
   }
-  if (phase_ == Phase::closed) input = {};
 }
 
 bool ClientConnection::advance_head(std::string_view& input) {
@@ -184,238 +186,253 @@ bool ClientConnection::advance_head(std::string_view& input) {
       return false;
     case HeadScanner::Outcome::refused:
       fail(ClientFailure::Kind::protocol, std::string(scanner_.refusal().reason));
-      return false;
+      return true;
     case HeadScanner::Outcome::complete:
       break;
   }
   const std::string_view head = input.substr(0, scanner_.head_size());
   scanner_ = {};
-  ParsedResponse response;
-  const auto method = is_head_request_ ? AnsweredMethod::head : AnsweredMethod::other;
-  if (const auto refusal = parse_response_head(head, method, response)) {
+  ParsedResponse& response = owner_.response_space();
+  if (const auto refusal = parse_response_head(head, method_, response)) {
     fail(ClientFailure::Kind::protocol, std::string(refusal->reason));
-    return false;
+    return true;
   }
   input.remove_prefix(head.size());
-  if (response.head.status == 101) {
-    fail(ClientFailure::Kind::protocol, "the peer switched protocols, which nobody asked for");
-    return false;
+  if (response.head.status < 200) {
+    if (response.head.status == 101 || ++interim_count_ > interim_answers_max) {
+      fail(ClientFailure::Kind::protocol, "the interim answers were not asked for");
+    }
+    return true;
   }
-  if (response.head.status < 200) return true;
-  is_head_read_ = true;
-  is_persistent_ = response.is_persistent;
-  answer_ = response.head.body;
-  idle_max_ = owner_.limits().idle_max;
-  if (response.keep_alive_timeout_s) {
-    const std::chrono::milliseconds said{std::chrono::seconds{*response.keep_alive_timeout_s}};
-    idle_max_ =
-        std::min(idle_max_, std::max(said - keep_alive_margin, std::chrono::milliseconds{0}));
-    if (idle_max_.count() == 0) is_persistent_ = false;
-  }
-  if (response.keep_alive_requests_max) {
-    // "max" is how many more it takes (or took from the start, as some count it): the smaller
-    // reading is safe.
-    requests_left_ = std::min(requests_left_, *response.keep_alive_requests_max);
-  }
+  body_ = response.head.body;
+  body_read_ = 0;
+  decoder_ = {};
+  is_persistent_ = may_keep_after(response);
+  state_ = State::body;
   handler_->on_head(response.head);
   return true;
 }
 
 bool ClientConnection::advance_body(std::string_view& input) {
-  switch (answer_.kind) {
+  switch (body_.kind) {
     case BodyFraming::Kind::none:
-      end_answer();
-      return false;
-    case BodyFraming::Kind::until_close: {
-      const std::string_view piece = std::exchange(input, {});
-      received_bytes_ += piece.size();
-      if (!piece.empty()) handler_->on_body(piece);
-      return false;
-    }
+      break;
     case BodyFraming::Kind::length: {
-      const std::string_view piece = input.substr(0, answer_.length - received_bytes_);
-      input.remove_prefix(piece.size());
-      received_bytes_ += piece.size();
-      const bool is_end = received_bytes_ == answer_.length;
-      if (!piece.empty()) handler_->on_body(piece);
-      if (is_end && phase_ == Phase::busy && handler_ != nullptr) {
-        answer_.kind = BodyFraming::Kind::none;
-        return true;
+      if (body_read_ == body_.length) break;
+      const std::string_view bytes = input.substr(0, body_.length - body_read_);
+      if (bytes.empty()) return false;
+      input.remove_prefix(bytes.size());
+      body_read_ += bytes.size();
+      handler_->on_body(bytes);
+      return true;
+    }
+    case BodyFraming::Kind::chunked: {
+      std::string_view data;
+      switch (decoder_.next(input, data)) {
+        case ChunkedDecoder::Outcome::need_more:
+          return false;
+        case ChunkedDecoder::Outcome::data:
+          body_read_ += data.size();
+          handler_->on_body(data);
+          return true;
+        case ChunkedDecoder::Outcome::end:
+          body_.kind = BodyFraming::Kind::none;
+          return true;
+        case ChunkedDecoder::Outcome::bad:
+          fail(ClientFailure::Kind::protocol, "the chunked body is malformed");
+          return true;
       }
       return false;
     }
-    case BodyFraming::Kind::chunked:
-      break;
-  }
-  std::string_view data;
-  switch (decoder_.next(input, data)) {
-    case ChunkedDecoder::Outcome::need_more:
-      return false;
-    case ChunkedDecoder::Outcome::data:
-      received_bytes_ += data.size();
-      handler_->on_body(data);
+    case BodyFraming::Kind::until_close: {
+      const std::string_view bytes = std::exchange(input, {});
+      if (bytes.empty()) return false;
+      body_read_ += bytes.size();
+      handler_->on_body(bytes);
       return true;
-    case ChunkedDecoder::Outcome::end:
-      answer_.kind = BodyFraming::Kind::none;
-      return true;
-    case ChunkedDecoder::Outcome::bad:
-      fail(ClientFailure::Kind::protocol, "the chunked body is malformed");
-      return false;
+    }
   }
+  const bool is_clean = input.empty();
+  input = {};
+  end_answer(is_clean);
   return false;
 }
 
-void ClientConnection::end_answer() {
-  ClientHandler* handler = std::exchange(handler_, nullptr);
-  // An answer that came before the whole request was sent leaves a connection that cannot be used
-  // again.
-  if (!is_request_whole_ || !out_.empty()) is_persistent_ = false;
-  handler->on_end();
-}
-
-void ClientConnection::end_exchange() {
-  if (!is_persistent_ || requests_left_ == 0 || !unread_.is_empty()) return close();
-  phase_ = Phase::idle;
-  is_paused_ = false;
-  update_interest();
-  deadline_.set(owner_.loop().now() + idle_max_);
-  owner_.on_idle(*this);
-}
-
-void ClientConnection::on_peer_closed(int problem) {
-  if (problem == 0 && is_head_read_ && answer_.kind == BodyFraming::Kind::until_close) {
-    is_persistent_ = false;
-    end_answer();
-    if (phase_ != Phase::closed) close();
-    return;
+// Whether, and for how long, the peer lets the connection go on behind this answer. It may close it
+// on its own clock while a request is on its way, hence the margins.
+bool ClientConnection::may_keep_after(const ParsedResponse& response) {
+  idle_max_ = owner_.limits().idle_max;
+  if (response.keep_alive_timeout_s) {
+    const std::chrono::milliseconds timeout = std::chrono::seconds(*response.keep_alive_timeout_s);
+    const auto margin = std::min<std::chrono::milliseconds>(timeout / 2, std::chrono::seconds(1));
+    idle_max_ = std::min<Duration>(idle_max_, timeout - margin);
   }
-  std::string message =
-      problem == 0 ? "the peer closed the connection" : std::string(std::strerror(problem));
-  if (is_head_read_ && answer_.kind == BodyFraming::Kind::length) {
-    message = fmt::format("the body was short: {} bytes declared, {} received ({})", answer_.length,
-                          received_bytes_, message);
-  } else if (is_head_read_) {
-    message = fmt::format("{} within a body, after {} bytes of it", message, received_bytes_);
-  } else {
-    message += " before it answered";
+  const bool is_used_up =
+      response.keep_alive_requests_max && request_count_ + 1 >= *response.keep_alive_requests_max;
+  return response.is_persistent && !is_used_up && idle_max_ > Duration::zero();
+}
+
+void ClientConnection::end_answer(bool may_keep) {
+  may_keep = may_keep && is_persistent_ && !is_close_asked_ && is_request_sent_ &&
+             transport_.unsent_bytes() == 0;
+  ClientHandler* handler = detach();
+  if (may_keep) {
+    state_ = State::idle;
+    is_paused_ = false;
+    transport_.set_interest(Transport::Interest::read);
+    deadline_.set(owner_.loop().now() + idle_max_);
+    may_keep = owner_.keep(*this);
   }
-  fail(ClientFailure::Kind::reset, std::move(message));
+  if (!may_keep) close();
+  handler->on_end();  // may begin the next request on this connection
 }
 
-// Linux counts what the peer's kernel acknowledged (tcp_info, RFC 4898
-// tcpEStatsAppHCThruOctetsAcked). A server that closed its side before our request came answers it
-// with a reset and acknowledges nothing of it.
-std::uint64_t ClientConnection::acknowledged_bytes() const {
-  return tcp_acknowledged_bytes(fd_.get());
+void ClientConnection::on_read_end() {
+  has_peer_ended_ = true;
+  switch (state_) {
+    case State::head:
+      return fail(ClientFailure::Kind::reset, has_answer_bytes_
+                                                  ? "the connection was closed within a head"
+                                                  : "the connection was closed without an answer");
+    case State::body:
+      if (body_.kind == BodyFraming::Kind::until_close) return end_answer(false);
+      return fail(ClientFailure::Kind::reset, describe_short_body());
+    case State::connecting:
+    case State::idle:
+    case State::closed:
+      return close();
+  }
 }
 
-bool ClientConnection::is_any_byte_delivered() const {
-  if (phase_ == Phase::connecting) return false;
-  if (is_answer_started_ || !is_reused_) return true;
-  return acknowledged_bytes() > acknowledged_before_;
+void ClientConnection::on_broken(int error) {
+  switch (state_) {
+    case State::connecting:
+      return fail(error == ETIMEDOUT ? ClientFailure::Kind::connect_timeout
+                                     : ClientFailure::Kind::connect_refused,
+                  std::strerror(error));
+    case State::head:
+      return fail(ClientFailure::Kind::reset, std::strerror(error));
+    case State::body:
+      return fail(ClientFailure::Kind::reset,
+                  fmt::format("{}: {}", std::strerror(error), describe_short_body()));
+    case State::idle:
+    case State::closed:
+      return close();
+  }
+}
+
+// Nobody reads because the handler has paused. What arrived before the hang-up can still be read,
+// so that is told in its turn.
+void ClientConnection::on_hang_up() {
+  transport_.suspend();
+}
+
+std::string ClientConnection::describe_short_body() const {
+  if (body_.kind == BodyFraming::Kind::length) {
+    return fmt::format("the answer's body was short: {} bytes declared, {} received", body_.length,
+                       body_read_);
+  }
+  return fmt::format("the answer's body broke off after {} bytes", body_read_);
+}
+
+void ClientConnection::pause() {
+  is_paused_ = true;
+  if (state_ == State::head || state_ == State::body) await_answer();
+}
+
+void ClientConnection::resume() {
+  if (!std::exchange(is_paused_, false)) return;
+  if (state_ != State::head && state_ != State::body) return;
+  const bool is_body_read =
+      state_ == State::body &&
+      (body_.kind == BodyFraming::Kind::none ||
+       (body_.kind == BodyFraming::Kind::length && body_read_ == body_.length));
+  if (!unread_.is_empty() || is_body_read) schedule_advance();
+  await_answer();
+}
+
+void ClientConnection::schedule_advance() {
+  if (later_timer_ != 0) return;
+  later_timer_ = owner_.loop().run_after(Duration::zero(), [this] {
+    later_timer_ = 0;
+    on_bytes({});
+  });
+}
+
+// Sets what is read and how long for, while an exchange is under way.
+void ClientConnection::await_answer() {
+  const bool is_reading = !is_paused_ && later_timer_ == 0;
+  transport_.set_interest(is_reading ? Transport::Interest::read : Transport::Interest::none);
+  const auto timeout = has_answer_bytes_ ? timeouts_.idle : timeouts_.first_byte;
+  if (is_paused_ || timeout.count() == 0) return deadline_.clear();
+  deadline_.set(owner_.loop().now() + timeout);
+}
+
+void ClientConnection::on_deadline() {
+  switch (state_) {
+    case State::connecting:
+      return fail(ClientFailure::Kind::connect_timeout, "the connection was not made in time");
+    case State::head:
+    case State::body:
+      if (has_answer_bytes_) {
+        return fail(ClientFailure::Kind::idle_timeout, "the answer stood still for too long");
+      }
+      return fail(ClientFailure::Kind::first_byte_timeout, "no answer came in time");
+    case State::idle:
+    case State::closed:
+      return close();
+  }
+}
+
+// --- The end -------------------------------------------------------------------------------------
+
+ClientHandler* ClientConnection::detach() {
+  if (exchange_ != nullptr) exchange_->connection_ = nullptr;
+  exchange_ = nullptr;
+  return std::exchange(handler_, nullptr);
+}
+
+void ClientConnection::close() {
+  if (state_ == State::closed) return;
+  state_ = State::closed;
+  detach();
+  transport_.close();
+  deadline_.clear();
+  owner_.loop().cancel(std::exchange(later_timer_, 0));
+  unread_.clear();
+  owner_.on_closed(*this);
 }
 
 void ClientConnection::fail(ClientFailure::Kind kind, std::string message) {
-  ClientFailure failure{.kind = kind,
-                        .is_request_delivered = is_any_byte_delivered(),
-                        .is_answer_started = is_answer_started_,
-                        .message = std::move(message)};
-  ClientHandler* handler = std::exchange(handler_, nullptr);
+  const ClientFailure failure{.kind = kind,
+                              .is_request_delivered = is_request_delivered(),
+                              .is_answer_started = state_ == State::body,
+                              .message = std::move(message)};
+  ClientHandler* handler = detach();
   close();
   if (handler != nullptr) handler->on_failure(failure);
 }
 
-void ClientConnection::schedule_flush() {
-  if (unsent_bytes() > Exchange::high_water_bytes) is_congested_ = true;
-  if (flush_work_ != 0 || phase_ == Phase::closed) return;
-  flush_work_ = owner_.loop().at_end_of_turn([this] {
-    flush_work_ = 0;
-    if (phase_ != Phase::busy) return;
-    flush();
-    if (phase_ != Phase::busy) return;
-    update_interest();
-    if (!is_paused_ && !unread_.is_empty()) feed({});
-  });
+void ClientConnection::fail_later(ClientFailure::Kind kind, std::string message) {
+  owner_.loop().cancel(later_timer_);
+  later_timer_ =
+      owner_.loop().run_after(Duration::zero(), [this, kind, message = std::move(message)] {
+        later_timer_ = 0;
+        fail(kind, message);
+      });
 }
 
-void ClientConnection::flush() {
-  while (unsent_bytes() > 0 && !is_write_blocked_) {
-    const ssize_t sent =
-        ::send(fd_.get(), out_.data() + out_sent_, out_.size() - out_sent_, MSG_NOSIGNAL);
-    if (sent < 0 && errno == EINTR) continue;
-    if (sent < 0 && errno == EAGAIN) {
-      is_write_blocked_ = true;
-      break;
-    }
-    if (sent < 0) {
-      const int problem = errno;
-      // The peer may have answered before it stopped reading: what it said counts more than that it
-      // closed.
-      if (problem == EPIPE || problem == ECONNRESET) {
-        out_ = {};
-        out_sent_ = 0;
-        is_persistent_ = false;
-        is_request_whole_ = false;
-        break;
-      }
-      return on_peer_closed(problem);
-    }
-    out_sent_ += static_cast<std::size_t>(sent);
-  }
-  if (unsent_bytes() == 0) {
-    if (!out_.empty()) out_ = {};
-    out_sent_ = 0;
-  } else if (out_sent_ > Exchange::high_water_bytes) {
-    out_.erase(0, out_sent_);
-    out_sent_ = 0;
-  }
-  update_interest();
-  update_deadline();
-  if (is_congested_ && unsent_bytes() < Exchange::low_water_bytes) {
-    is_congested_ = false;
-    if (handler_ != nullptr) handler_->on_writable();
-  }
-}
-
-void ClientConnection::update_interest() {
-  if (phase_ == Phase::closed || phase_ == Phase::connecting || is_reading_) return;
-  std::uint32_t wanted = is_paused_ ? 0u : static_cast<std::uint32_t>(EPOLLIN);
-  if (is_write_blocked_) wanted |= EPOLLOUT;
-  if (wanted == interest_) return;
-  interest_ = wanted;
-  owner_.loop().rewatch(fd_.get(), interest_, *this);
-}
-
-void ClientConnection::update_deadline() {
-  if (phase_ == Phase::closed || phase_ == Phase::idle) return;
-  std::chrono::milliseconds limit = timeouts_.connect;
-  if (phase_ == Phase::busy) limit = is_answer_started_ ? timeouts_.idle : timeouts_.first_byte;
-  // A paused answer is held back by its reader, not by the peer.
-  if (limit.count() == 0 || (phase_ == Phase::busy && is_paused_)) return deadline_.clear();
-  deadline_.set(owner_.loop().now() + limit);
-}
-
-void ClientConnection::on_deadline() {
-  if (phase_ == Phase::idle) return close();
-  using Kind = ClientFailure::Kind;
-  if (phase_ == Phase::connecting) return fail(Kind::connect_timeout, "connecting took too long");
-  if (!is_answer_started_) return fail(Kind::first_byte_timeout, "no answer within the time limit");
-  fail(Kind::idle_timeout, "the answer stopped for longer than the time limit");
-}
-
-void ClientConnection::close() {
-  if (phase_ == Phase::closed) return;
-  phase_ = Phase::closed;
-  handler_ = nullptr;
-  owner_.loop().cancel_turn_work(flush_work_);
-  owner_.loop().cancel(problem_timer_);
-  flush_work_ = 0;
-  deadline_.clear();
-  if (fd_.is_open()) {
-    owner_.loop().unwatch(fd_.get());
-    fd_.reset();
-  }
-  owner_.on_closed(*this);
+// A peer that closed a pooled connection before our request reached it sends its FIN before our
+// first byte arrives, and answers that byte with a reset instead of an acknowledgement. Both are
+// asked for: the reset alone may also come from a peer that read the request and had not yet
+// acknowledged it (delayed acknowledgement, RFC 9293 section 3.8.6.3).
+bool ClientConnection::is_request_delivered() const {
+  if (state_ == State::connecting) return false;
+  if (has_answer_bytes_) return true;
+  if (transport_.written_bytes() == written_before_) return false;
+  if (!has_peer_ended_) return true;
+  const auto acknowledged = acknowledged_bytes(transport_.fd());
+  return !acknowledged || *acknowledged > acknowledged_at_connect_ + written_before_;
 }
 
 }  // namespace staithe::net

@@ -94,7 +94,7 @@ class ClientConnection final : private TransportHandler {
   void fail(ClientFailure::Kind kind, std::string message);
   void fail_later(ClientFailure::Kind kind, std::string message);
   std::string describe_short_body() const;
-  bool is_request_delivered(bool has_peer_ended) const;
+  bool is_request_delivered() const;
   bool may_keep_after(const ParsedResponse& response);
   void schedule_advance();
   void await_answer();

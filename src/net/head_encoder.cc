@@ -42,6 +42,10 @@ void append_framing(std::string& out, const BodyFraming& body) {
   }
 }
 
+bool expects_body(std::string_view method) {
+  return method == "POST" || method == "PUT" || method == "PATCH";
+}
+
 void append_connection(std::string& out, ConnectionOption connection) {
   if (connection == ConnectionOption::close) out += "Connection: close\r\n";
   if (connection == ConnectionOption::keep_alive) out += "Connection: keep-alive\r\n";
@@ -68,7 +72,10 @@ void append_request_head(std::string& out, const ClientRequest& request, std::st
   append_field(out, "Host", host);
   append_fields(out, request.headers,
                 {"content-length", "transfer-encoding", "connection", "host"});
-  append_framing(out, request.body);
+  // An empty body is said to be empty where one is expected (RFC 9110 section 8.6).
+  const bool is_empty = request.body.kind == BodyFraming::Kind::none;
+  const bool is_said = is_empty && expects_body(request.method);
+  append_framing(out, is_said ? BodyFraming{BodyFraming::Kind::length, 0} : request.body);
   append_connection(out, connection);
   out += "\r\n";
 }

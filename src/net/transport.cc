@@ -23,6 +23,7 @@ void Transport::set_interest(Interest interest) {
   interest_ = interest;
   if (!is_open()) return;
   if (is_suspended_) {
+    if (interest == Interest::none) return;
     is_suspended_ = false;
     watched_events_ = wanted_events();
     loop_.watch(fd_.get(), watched_events_, *this);

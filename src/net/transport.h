@@ -77,7 +77,7 @@ class Transport final : private FdHandler {
   void close();
   // Closes with a reset instead of an end (RFC 9293 section 3.10.5: ABORT).
   void reset();
-  // Takes no events until the next set_interest(), not even those epoll always gives.
+  // Takes no events until there is an interest again, not even those epoll always gives.
   void suspend();
 
  private:

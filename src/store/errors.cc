@@ -48,6 +48,10 @@ Error unavailable() {
   return try_again("the store is not available, nothing was changed");
 }
 
+Error unreadable() {
+  return try_again("the store cannot be read at the moment");
+}
+
 Error queue_full() {
   return try_again("too many changes are waiting to be stored, nothing was changed");
 }

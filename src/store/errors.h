@@ -11,7 +11,8 @@ namespace staithe::store::errors {
 Error id_taken(Kind kind, std::string_view id);
 Error key_taken(const UniqueKey& key, Kind holder_kind, std::string_view holder_id);
 Error version_changed(Kind kind, std::string_view id);
-Error unavailable();
+Error unavailable();  // of a commit
+Error unreadable();   // of a read
 Error queue_full();
 
 }  // namespace staithe::store::errors

@@ -122,8 +122,7 @@ UniqueKey gpu_slot_key(std::string_view node_id, std::uint32_t slot) {
 }
 
 std::vector<UniqueKey> keys_of(const model::CapacityClaim& claim) {
-  std::vector<UniqueKey> keys{
-      name_key(Kind::claim, claim.spec.organization_id, claim.spec.name)};
+  std::vector<UniqueKey> keys{name_key(Kind::claim, claim.spec.organization_id, claim.spec.name)};
   for (const model::Id& node : claim.status.nodes) keys.push_back(claim_node_key(node));
   return sorted(std::move(keys));
 }
@@ -247,8 +246,8 @@ Result<std::vector<Versioned<model::Gateway>>> list_gateways(Store& store,
                                                              std::string_view organization) {
   return list_decoded(store, Kind::gateway, organization, decode_gateway);
 }
-Result<std::vector<Versioned<model::Deployment>>> list_deployments(
-    Store& store, std::string_view organization) {
+Result<std::vector<Versioned<model::Deployment>>> list_deployments(Store& store,
+                                                                   std::string_view organization) {
   return list_decoded(store, Kind::deployment, organization, decode_deployment);
 }
 Result<std::vector<Versioned<model::Node>>> list_nodes(Store& store) {

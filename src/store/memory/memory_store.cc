@@ -52,7 +52,7 @@ class MemoryStore::Draft {
     return {};
   }
 
-  std::map<RecordId, std::optional<Record>> records;    // nothing: removed
+  std::map<RecordId, std::optional<Record>> records;     // nothing: removed
   std::map<UniqueKey, std::optional<RecordId>> holders;  // nothing: given up
 
  private:
@@ -174,7 +174,8 @@ Result<Changes> MemoryStore::changes_since(std::uint64_t revision, std::size_t l
   }
   std::vector<Change> changes;
   for (const auto& [id, record] : records_) {
-    if (record.revision > revision) changes.push_back({id.first, id.second, record.revision, false});
+    if (record.revision > revision)
+      changes.push_back({id.first, id.second, record.revision, false});
   }
   for (const auto& [id, removed_at] : tombstones_) {
     if (removed_at > revision) changes.push_back({id.first, id.second, removed_at, true});

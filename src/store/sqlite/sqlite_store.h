@@ -17,7 +17,10 @@ struct SqliteOptions {
   std::size_t batch_length_max = 1'024;   // transactions that share one flush
   std::size_t tombstones_max = 100'000;   // removals the change feed remembers
   std::size_t reader_count = 4;           // connections for reads
-  Metrics* metrics = nullptr;             // staithe_store_*; may be null, outlives the store
+  // A server owns its database alone. A tool (`staithe token`) may write beside it: revisions are
+  // read within each transaction, and the server's feed finds what the tool wrote.
+  bool is_owner = true;
+  Metrics* metrics = nullptr;  // staithe_store_*; may be null, outlives the store
 };
 
 // Opens the database at `path`, making or migrating it if needed, and takes it for this process

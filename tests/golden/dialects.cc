@@ -1,4 +1,4 @@
-#include "wire/dialects.h"
+#include "golden/dialects.h"
 
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>

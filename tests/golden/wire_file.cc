@@ -1,4 +1,4 @@
-#include "wire/wire_file.h"
+#include "golden/wire_file.h"
 
 #include <fmt/format.h>
 

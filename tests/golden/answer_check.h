@@ -4,8 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "wire/dialects.h"
-#include "wire/wire_file.h"
+#include "golden/dialects.h"
+#include "golden/wire_file.h"
 
 namespace staithe::tests {
 

@@ -1,4 +1,4 @@
-#include "wire/answer_check.h"
+#include "golden/answer_check.h"
 
 #include <fmt/format.h>
 

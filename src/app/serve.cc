@@ -1,0 +1,353 @@
+#include "app/serve.h"
+
+#include <fmt/format.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <condition_variable>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "app/api_routes.h"
+#include "app/default_catalogue.h"
+#include "app/feeds.h"
+#include "app/first_token.h"
+#include "app/front.h"
+#include "auth/token_record.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/thread.h"
+#include "base/worker_pool.h"
+#include "gateway/gateway.h"
+#include "net/http_server.h"
+#include "reconcile/loop.h"
+#include "runtime/local/local_driver.h"
+#include "store/sqlite/sqlite_store.h"
+#include "wire/api_handler.h"
+
+namespace staithe::app {
+namespace {
+
+constexpr std::size_t api_queue_length_max = 4096;
+
+LogLevel log_level_of(const Config& config) {
+  if (config.log_level == "debug") return LogLevel::debug;
+  if (config.log_level == "warning") return LogLevel::warning;
+  if (config.log_level == "error") return LogLevel::error;
+  return LogLevel::info;
+}
+
+service::ServiceOptions service_options(const Config& config, const std::string& base_url) {
+  service::ServiceOptions options;
+  options.endpoints.base_url = base_url;
+  options.endpoints.scheme = base_url.substr(0, base_url.find(':'));
+  options.endpoints.domain = config.domain;
+  options.quotas.standard.claims = config.claims_max;
+  options.quotas.standard.claimed_instances = config.claim_instances_max;
+  options.quotas.standard.gateways = config.gateways_max;
+  options.quotas.standard.deployments = config.deployments_max;
+  options.strict_capacity_type = config.strict_capacity_type;
+  options.default_runtime_version = config.default_runtime_version;
+  options.claim_zones_max = config.claim_zones_max;
+  return options;
+}
+
+// The engines this server offers; in emulation all of them are the simulated one.
+Result<runtime::EngineCatalogue> read_engine_catalogue(const Config& config,
+                                                       const std::string& self_path) {
+  runtime::EngineCatalogue shipped = runtime::shipped_engines(self_path);
+  if (config.emulate) {
+    // What the hosted API advertises, and what the file adds.
+    shipped.engines.erase("llama.cpp");
+    shipped.engines.erase("simulated");
+  }
+  TRY_ASSIGN(runtime::EngineCatalogue catalogue,
+             runtime::read_engines(config.engines_toml, std::move(shipped)));
+  if (config.emulate) {
+    for (auto& [name, engine] : catalogue.engines)
+      engine = runtime::as_simulated(engine, self_path);
+  }
+  return catalogue;
+}
+
+// Zones and instance types are those of the machines there are.
+model::Catalogue make_catalogue(const std::vector<model::Node>& nodes,
+                                const runtime::EngineCatalogue& engines) {
+  model::Catalogue catalogue;
+  catalogue.engines = engines.offers();
+  for (const model::Node& node : nodes) {
+    if (!catalogue.has_zone(node.zone)) catalogue.zones.push_back(node.zone);
+    if (catalogue.find_instance_type(node.instance_type) == nullptr) {
+      catalogue.instance_types.push_back({.id = node.instance_type, .gpu_count = node.gpu_count});
+    }
+    auto& offered = catalogue.zone_instance_types[node.zone];
+    if (std::find(offered.begin(), offered.end(), node.instance_type) == offered.end()) {
+      offered.push_back(node.instance_type);
+    }
+  }
+  return catalogue;
+}
+
+// One event loop on its thread, with the server and the gateway that live on it.
+class ServingLoop {
+ public:
+  struct Shared {
+    const Clock& clock;
+    const Log& log;
+    Metrics& metrics;
+    const auth::TokenTable& tokens;
+    gateway::RouteTableSlot& routes;
+    wire::ApiRouter& api;
+    const gateway::Options& gateway_options;
+    const std::atomic<bool>& is_serving;
+  };
+
+  ServingLoop(const Shared& shared, net::Listener listener)
+      : loop_(shared.clock),
+        gateway_(loop_, shared.clock, random_, shared.tokens, shared.routes, shared.metrics,
+                 shared.log, shared.gateway_options),
+        front_(gateway_, shared.api, shared.metrics, shared.is_serving),
+        server_(std::make_unique<net::HttpServer>(loop_, front_, std::move(listener))) {}
+
+  void start() {
+    thread_ = Thread("loop", [this] { loop_.run(); });
+  }
+  void drain(std::function<void()> done) {
+    loop_.post([this, done = std::move(done)] { server_->drain(done); });
+  }
+  // Ends what is still open and joins the thread.
+  void stop() {
+    loop_.post([this] {
+      server_.reset();
+      loop_.post([this] { loop_.stop(); });
+    });
+    thread_.join();
+  }
+
+ private:
+  SystemRandom random_;
+  net::EventLoop loop_;
+  gateway::Gateway gateway_;
+  Front front_;
+  std::unique_ptr<net::HttpServer> server_;
+  Thread thread_;
+};
+
+// Blocks SIGTERM and SIGINT for every thread made later, and waits for one of them.
+class StopSignal {
+ public:
+  StopSignal() {
+    sigemptyset(&signals_);
+    sigaddset(&signals_, SIGTERM);
+    sigaddset(&signals_, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+  }
+  void wait() {
+    int received = 0;
+    while (sigwait(&signals_, &received) != 0) {
+    }
+  }
+  // True when another one came within `time`.
+  bool wait_for(std::chrono::milliseconds time) {
+    const timespec limit{time.count() / 1000, time.count() % 1000 * 1'000'000};
+    return sigtimedwait(&signals_, nullptr, &limit) > 0;
+  }
+
+ private:
+  sigset_t signals_{};
+};
+
+Result<void> make_directory(const std::string& path) {
+  std::error_code problem;
+  std::filesystem::create_directories(path, problem);
+  if (!problem) return {};
+  return Error{
+      .code = Code::failed_precondition,
+      .message = fmt::format("cannot make the data directory {}: {}; choose another with --data",
+                             path, problem.message())};
+}
+
+std::string url_host(const std::string& host) {
+  if (host == "0.0.0.0") return "127.0.0.1";
+  if (host == "::") return "[::1]";
+  return host.find(':') == std::string::npos ? host : "[" + host + "]";
+}
+
+// Everything a server is, in the order of its birth; death runs backwards.
+class Server {
+ public:
+  Server(Config config, std::string self_path, std::string search_path)
+      : config_(std::move(config)),
+        self_path_(std::move(self_path)),
+        search_path_(std::move(search_path)),
+        log_(2, log_level_of(config_)) {}
+
+  Result<int> run() {
+    TRY(make_directory(config_.data));
+    TRY_ASSIGN(const std::vector<auth::Token> bootstrap_tokens, read_bootstrap_tokens());
+    TRY(listen());
+    store::SqliteOptions store_options;
+    store_options.metrics = &metrics_;
+    TRY_ASSIGN(store_,
+               store::open_sqlite_store(config_.data + "/staithe.db", store_options, clock_, log_));
+    TRY(ensure_first_token(*store_, config_.data, config_.organization, clock_, random_, log_));
+    TRY(open_driver());
+
+    Services services = make_services();
+    WorkerPool workers("api", config_.api_workers, api_queue_length_max);
+    const wire::MethodTable table = api_routes(services, workers);
+    wire::ApiOptions api_options;
+    api_options.rest_error_code =
+        config_.rest_error_code == "http" ? wire::RestErrorCode::http : wire::RestErrorCode::rpc;
+    wire::ApiRouter api(table, tokens_, clock_, random_, api_options, metrics_);
+
+    gateway::RouteTableSlot routes(metrics_);
+    gateway::Options gateway_options;
+    gateway_options.is_access_logged = config_.access_log;
+
+    Feeds feeds(*store_, tokens_, routes, log_, bootstrap_tokens, config_.domain);
+    reconcile::LoopOptions loop_options;
+    loop_options.replica_drain_max = config_.replica_drain_timeout;
+    reconcile::Loop reconcilers(
+        clock_, random_, log_, *store_, *driver_, catalogue_, loop_options,
+        {.on_serving =
+             [&feeds](const model::Id& deployment_id,
+                      std::vector<reconcile::ServingReplica> replicas) {
+               feeds.serving(deployment_id, std::move(replicas));
+             },
+         .is_drained =
+             [&feeds](const model::Id& replica_id) { return feeds.is_drained(replica_id); }});
+    TRY(feeds.start());
+
+    std::vector<std::unique_ptr<ServingLoop>> loops;
+    const ServingLoop::Shared shared{clock_, log_, metrics_,        tokens_,
+                                     routes, api,  gateway_options, is_serving_};
+    for (net::Listener& listener : listeners_) {
+      loops.push_back(std::make_unique<ServingLoop>(shared, std::move(listener)));
+    }
+    reconcilers.start();
+    for (auto& loop : loops) loop->start();
+    is_serving_.store(true, std::memory_order_release);
+    std::printf("ready %s\n", base_url_.c_str());
+    std::fflush(stdout);
+
+    stop_signal_.wait();
+    is_serving_.store(false, std::memory_order_release);
+    drain(loops);
+    reconcilers.stop();
+    feeds.stop();
+    for (auto& loop : loops) loop->stop();
+    return 0;
+  }
+
+ private:
+  Result<std::vector<auth::Token>> read_bootstrap_tokens() {
+    std::vector<auth::Token> tokens;
+    for (const std::string& text : config_.bootstrap_tokens) {
+      TRY_ASSIGN(auth::Token token, auth::parse_bootstrap_token(text, clock_.now()));
+      tokens.push_back(std::move(token));
+    }
+    return tokens;
+  }
+
+  // One listener per loop on one port: the kernel spreads connections over them.
+  Result<void> listen() {
+    TRY_ASSIGN(net::ListenAddress address, net::parse_listen_address(config_.listen));
+    TRY(net::check_port_is_free(address));
+    const std::uint32_t count = config_.event_loops > 0
+                                    ? config_.event_loops
+                                    : std::max(1u, std::thread::hardware_concurrency());
+    for (std::uint32_t i = 0; i < count; ++i) {
+      TRY_ASSIGN(net::Listener listener, net::listen_on(address));
+      address.port = listener.port;
+      listeners_.push_back(std::move(listener));
+    }
+    base_url_ = fmt::format("http://{}:{}", url_host(address.host), address.port);
+    return {};
+  }
+
+  Result<void> open_driver() {
+    TRY_ASSIGN(const runtime::EngineCatalogue engines, read_engine_catalogue(config_, self_path_));
+    runtime::LocalDriverOptions options;
+    options.data_directory = config_.data;
+    options.search_path =
+        config_.engine_search_path.empty() ? search_path_ : config_.engine_search_path;
+    options.zone = config_.zone;
+    options.weights.root = config_.weights_root;
+    options.weights.buckets.insert(config_.buckets.begin(), config_.buckets.end());
+    options.port_first = config_.engine_port_first;
+    options.port_last = config_.engine_port_last;
+    options.stop_grace = config_.stop_grace;
+    const std::vector<NodeGroup> groups =
+        config_.nodes.empty() && config_.emulate ? emulated_nodes() : config_.nodes;
+    for (const NodeGroup& group : groups) {
+      options.virtual_nodes.push_back({.zone = group.zone,
+                                       .instance_type = group.instance_type,
+                                       .gpu_count = group.gpu_count,
+                                       .count = group.count,
+                                       .owner_organization = group.owner_organization});
+    }
+    TRY_ASSIGN(driver_,
+               runtime::open_local_driver(options, engines, clock_, random_, log_, metrics_));
+    TRY_ASSIGN(const std::vector<model::Node> nodes, driver_->nodes());
+    catalogue_ = make_catalogue(nodes, engines);
+    return {};
+  }
+
+  Services make_services() {
+    const std::string public_url = config_.public_url.empty() ? base_url_ : config_.public_url;
+    const service::ServiceOptions options = service_options(config_, public_url);
+    return {.claims = {*store_, clock_, random_, catalogue_, options},
+            .gateways = {*store_, clock_, random_, catalogue_, options},
+            .deployments = {*store_, clock_, random_, catalogue_, options}};
+  }
+
+  // Lets open requests finish, up to the limit or a second signal.
+  void drain(std::vector<std::unique_ptr<ServingLoop>>& loops) {
+    log_.info("draining", {{"limit_ms", config_.drain_timeout.count()}});
+    const auto left = std::make_shared<std::atomic<std::size_t>>(loops.size());
+    for (auto& loop : loops) {
+      loop->drain([left] { left->fetch_sub(1, std::memory_order_acq_rel); });
+    }
+    constexpr std::chrono::milliseconds look_every{10};
+    const Instant due = clock_.instant() + config_.drain_timeout;
+    while (left->load(std::memory_order_acquire) > 0 && clock_.instant() < due) {
+      if (stop_signal_.wait_for(look_every)) return;
+    }
+  }
+
+  StopSignal stop_signal_;  // before any thread
+  const Config config_;
+  const std::string self_path_;
+  const std::string search_path_;
+  SystemClock clock_;
+  SystemRandom random_;
+  Log log_;
+  Metrics metrics_;
+  std::atomic<bool> is_serving_{false};
+  auth::TokenTable tokens_;
+  std::vector<net::Listener> listeners_;
+  std::string base_url_;
+  model::Catalogue catalogue_;
+  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<runtime::Driver> driver_;
+};
+
+}  // namespace
+
+int serve(Config config, const std::string& self_path, const std::string& search_path) {
+  Server server(std::move(config), self_path, search_path);
+  const Result<int> outcome = server.run();
+  if (outcome) return *outcome;
+  std::fprintf(stderr, "staithe: %s\n", outcome.error().message.c_str());
+  return outcome.error().code == Code::invalid_argument ? 2 : 1;
+}
+
+}  // namespace staithe::app

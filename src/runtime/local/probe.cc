@@ -1,0 +1,88 @@
+#include "runtime/local/probe.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+namespace staithe::runtime {
+
+Probe::Probe(net::EventLoop& loop, net::HttpClient& client, std::chrono::milliseconds timeout)
+    : loop_(loop), client_(client), timeout_(timeout) {}
+
+Probe::~Probe() {
+  cancel();
+}
+
+void Probe::run(const ProbeTarget& target, ProbeDepth depth, std::function<void(bool)> done) {
+  cancel();
+  target_ = target;
+  done_ = std::move(done);
+  is_models_next_ = depth == ProbeDepth::readiness && !target.models_path.empty();
+  is_asking_models_ = false;
+  // The client's own limits are per phase; an engine that drips bytes is cut off by this one.
+  timer_ = loop_.run_after(timeout_, [this] {
+    timer_ = 0;
+    finish(false);
+  });
+  ask(target_.health_path);
+}
+
+void Probe::cancel() {
+  loop_.cancel(std::exchange(timer_, 0));
+  exchange_.reset();
+  done_ = nullptr;
+}
+
+void Probe::ask(const std::string& path) {
+  status_ = 0;
+  body_.clear();
+  net::ClientRequest request{.method = "GET", .target = path};
+  request.headers.add("accept", "application/json");
+  exchange_ = client_.start(target_.endpoint, request,
+                            {.connect = timeout_, .first_byte = timeout_, .idle = timeout_}, *this);
+  exchange_->finish_body();
+}
+
+void Probe::on_head(const net::ResponseHead& head) {
+  status_ = head.status;
+}
+
+void Probe::on_body(std::string_view bytes) {
+  constexpr std::size_t body_bytes_max = 1024 * 1024;
+  if (!is_asking_models_) return;
+  if (body_.size() + bytes.size() > body_bytes_max) return finish(false);
+  body_ += bytes;
+}
+
+void Probe::on_end() {
+  constexpr std::uint16_t http_ok = 200;
+  if (status_ != http_ok) return finish(false);
+  if (is_models_next_) {
+    is_models_next_ = false;
+    is_asking_models_ = true;
+    return ask(target_.models_path);
+  }
+  finish(!is_asking_models_ || lists_model(body_, target_.model_name));
+}
+
+void Probe::on_failure(const net::ClientFailure&) {
+  finish(false);
+}
+
+void Probe::finish(bool is_ok) {
+  const auto done = std::move(done_);
+  cancel();
+  if (done != nullptr) done(is_ok);
+}
+
+bool lists_model(std::string_view body, std::string_view model_name) {
+  const auto json = nlohmann::json::parse(body, nullptr, false);
+  if (!json.is_object() || !json.contains("data") || !json["data"].is_array()) return false;
+  const auto& models = json["data"];
+  return std::any_of(models.begin(), models.end(), [model_name](const auto& model) {
+    return model.is_object() && model.contains("id") && model["id"].is_string() &&
+           model["id"].template get_ref<const std::string&>() == model_name;
+  });
+}
+
+}  // namespace staithe::runtime

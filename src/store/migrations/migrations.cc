@@ -1,0 +1,10 @@
+#include "store/migrations/migrations.h"
+
+namespace staithe::store::migrations {
+
+std::span<const Migration> all() {
+  static const Migration list[] = {{1, sql_0001_initial}};
+  return list;
+}
+
+}  // namespace staithe::store::migrations

@@ -1,0 +1,216 @@
+#include "store/sqlite/readers.h"
+
+#include <algorithm>
+#include <unordered_map>
+#include <utility>
+
+#include "store/change_window.h"
+#include "store/errors.h"
+#include "store/sqlite/open_errors.h"
+
+namespace staithe::store {
+namespace {
+
+constexpr std::string_view by_id =
+    "SELECT kind, id, organization, spec, status, version, revision, created_at FROM resources"
+    " WHERE kind = ? AND id = ?";
+constexpr std::string_view all_of_kind =
+    "SELECT kind, id, organization, spec, status, version, revision, created_at FROM resources"
+    " WHERE kind = ? ORDER BY created_at, id";
+constexpr std::string_view all_of_organization =
+    "SELECT kind, id, organization, spec, status, version, revision, created_at FROM resources"
+    " WHERE kind = ? AND organization = ? ORDER BY created_at, id";
+constexpr std::string_view keys_of_id =
+    "SELECT scope, key FROM unique_keys WHERE kind = ? AND id = ? ORDER BY scope, key";
+constexpr std::string_view keys_of_kind =
+    "SELECT id, scope, key FROM unique_keys WHERE kind = ? ORDER BY id, scope, key";
+
+std::int64_t number(Kind kind) {
+  return static_cast<std::int64_t>(kind);
+}
+
+Record read_record(const Query& query) {
+  return {.kind = static_cast<Kind>(query.integer(0)),
+          .id = query.text(1),
+          .organization = query.text(2),
+          .spec = query.text(3),
+          .status = query.text(4),
+          .version = static_cast<std::uint64_t>(query.integer(5)),
+          .revision = static_cast<std::uint64_t>(query.integer(6)),
+          .created_at = Timestamp{std::chrono::microseconds{query.integer(7)}},
+          .keys = {}};
+}
+
+}  // namespace
+
+// A borrowed connection inside a read transaction, for one read.
+class Readers::Snapshot {
+ public:
+  explicit Snapshot(Readers& readers) : readers_(readers), connection_(borrow(readers)) {
+    begun_ = connection_->execute("BEGIN");
+  }
+  ~Snapshot() {
+    if (begun_ == SQLITE_OK) connection_->execute("ROLLBACK");
+    const std::lock_guard lock(readers_.mutex_);
+    readers_.idle_.push_back(std::move(connection_));
+    readers_.returned_.notify_one();
+  }
+  Snapshot(const Snapshot&) = delete;
+  Snapshot& operator=(const Snapshot&) = delete;
+
+  Result<void> begun() const {
+    if (begun_ == SQLITE_OK) return {};
+    return failure(begun_);
+  }
+
+  Result<std::optional<Record>> get(Kind kind, std::string_view id) {
+    std::optional<Record> record;
+    {
+      Query query(*connection_, by_id, number(kind), id);
+      const int outcome = query.step();
+      if (outcome == SQLITE_DONE) return {std::nullopt};
+      if (outcome != SQLITE_ROW) return failure(outcome);
+      record = read_record(query);
+    }
+    Query query(*connection_, keys_of_id, number(kind), id);
+    int outcome = SQLITE_DONE;
+    while ((outcome = query.step()) == SQLITE_ROW) {
+      record->keys.push_back({query.text(0), query.text(1)});
+    }
+    if (outcome != SQLITE_DONE) return failure(outcome);
+    return record;
+  }
+
+  Result<std::vector<Record>> list(Kind kind, std::string_view organization) {
+    if (organization.empty()) {
+      Query query(*connection_, all_of_kind, number(kind));
+      return read_all(query, kind);
+    }
+    Query query(*connection_, all_of_organization, number(kind), organization);
+    return read_all(query, kind);
+  }
+
+  Result<std::optional<Record>> find(const UniqueKey& key) {
+    std::optional<std::pair<Kind, std::string>> holder;
+    {
+      Query query(*connection_, "SELECT kind, id FROM unique_keys WHERE scope = ? AND key = ?",
+                  key.scope, key.key);
+      const int outcome = query.step();
+      if (outcome == SQLITE_DONE) return {std::nullopt};
+      if (outcome != SQLITE_ROW) return failure(outcome);
+      holder.emplace(static_cast<Kind>(query.integer(0)), query.text(1));
+    }
+    return get(holder->first, holder->second);
+  }
+
+  Result<Changes> changes_since(std::uint64_t revision, std::size_t limit) {
+    TRY_ASSIGN(const std::uint64_t present, meta("SELECT value FROM meta WHERE name = 'revision'"));
+    TRY_ASSIGN(const std::uint64_t pruned_to,
+               meta("SELECT value FROM meta WHERE name = 'tombstones_pruned_to'"));
+    if (is_lost(revision, present, pruned_to)) {
+      return Changes{.changes = {}, .revision = present, .lost = true};
+    }
+    Query query(*connection_,
+                "SELECT kind, id, revision, 0 FROM resources WHERE revision > ?1 UNION ALL"
+                " SELECT kind, id, revision, 1 FROM tombstones WHERE revision > ?1"
+                " ORDER BY revision",
+                revision);
+    std::vector<Change> changes;
+    int outcome = SQLITE_DONE;
+    while ((outcome = query.step()) == SQLITE_ROW) {
+      changes.push_back({.kind = static_cast<Kind>(query.integer(0)),
+                         .id = query.text(1),
+                         .revision = static_cast<std::uint64_t>(query.integer(2)),
+                         .removed = query.integer(3) != 0});
+      // One more than asked for tells that there is more; the first revision comes whole.
+      if (changes.size() > limit && changes.back().revision != changes.front().revision) break;
+    }
+    if (outcome != SQLITE_DONE && outcome != SQLITE_ROW) return failure(outcome);
+    return cut_changes(std::move(changes), present, limit);
+  }
+
+ private:
+  static std::unique_ptr<Connection> borrow(Readers& readers) {
+    std::unique_lock lock(readers.mutex_);
+    readers.returned_.wait(lock, [&readers] { return !readers.idle_.empty(); });
+    std::unique_ptr<Connection> connection = std::move(readers.idle_.back());
+    readers.idle_.pop_back();
+    return connection;
+  }
+
+  Result<std::vector<Record>> read_all(Query& query, Kind kind) {
+    std::vector<Record> records;
+    std::unordered_map<std::string, std::size_t> index_by_id;
+    int outcome = SQLITE_DONE;
+    while ((outcome = query.step()) == SQLITE_ROW) {
+      records.push_back(read_record(query));
+      index_by_id.emplace(records.back().id, records.size() - 1);
+    }
+    if (outcome != SQLITE_DONE) return failure(outcome);
+    if (records.empty()) return records;
+    Query keys(*connection_, keys_of_kind, number(kind));
+    while ((outcome = keys.step()) == SQLITE_ROW) {
+      const auto holder = index_by_id.find(keys.text(0));
+      if (holder == index_by_id.end()) continue;  // of another organization
+      records[holder->second].keys.push_back({keys.text(1), keys.text(2)});
+    }
+    if (outcome != SQLITE_DONE) return failure(outcome);
+    return records;
+  }
+
+  Result<std::uint64_t> meta(std::string_view sql) {
+    Query query(*connection_, sql);
+    const int outcome = query.step();
+    if (outcome != SQLITE_ROW) return failure(outcome);
+    return static_cast<std::uint64_t>(query.integer(0));
+  }
+
+  Error failure(int outcome) const {
+    readers_.log_.error("the store cannot read",
+                        {{"code", outcome}, {"cause", connection_->message()}});
+    return errors::unreadable();
+  }
+
+  Readers& readers_;
+  std::unique_ptr<Connection> connection_;
+  int begun_ = SQLITE_OK;
+};
+
+Result<std::unique_ptr<Readers>> Readers::open(const std::string& path, std::size_t count,
+                                               const Log& log) {
+  std::unique_ptr<Readers> readers(new Readers(log));
+  for (std::size_t i = 0; i < std::max<std::size_t>(count, 1); ++i) {
+    auto connection = Connection::open(path, Connection::Access::read_only);
+    if (!connection) {
+      return open_errors::unusable(path, SQLITE_CANTOPEN, connection.error().message);
+    }
+    readers->idle_.push_back(std::move(connection).value());
+  }
+  return readers;
+}
+
+Result<std::optional<Record>> Readers::get(Kind kind, std::string_view id) {
+  Snapshot snapshot(*this);
+  TRY(snapshot.begun());
+  return snapshot.get(kind, id);
+}
+
+Result<std::vector<Record>> Readers::list(Kind kind, std::string_view organization) {
+  Snapshot snapshot(*this);
+  TRY(snapshot.begun());
+  return snapshot.list(kind, organization);
+}
+
+Result<std::optional<Record>> Readers::find(const UniqueKey& key) {
+  Snapshot snapshot(*this);
+  TRY(snapshot.begun());
+  return snapshot.find(key);
+}
+
+Result<Changes> Readers::changes_since(std::uint64_t revision, std::size_t limit) {
+  Snapshot snapshot(*this);
+  TRY(snapshot.begun());
+  return snapshot.changes_since(revision, limit);
+}
+
+}  // namespace staithe::store
