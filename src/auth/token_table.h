@@ -1,6 +1,5 @@
 #pragma once
 
-#include <cstdint>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -10,24 +9,10 @@
 #include <vector>
 
 #include "auth/principal.h"
+#include "auth/token.h"
 #include "base/clock.h"
 
 namespace staithe::auth {
-
-// A token as it is kept: the SHA-256 of its text, never the text. Tokens of ours carry 256 bits of
-// chance, so a plain hash is enough; tokens a person chose (--bootstrap-token) are as good as the
-// person made them.
-struct Token {
-  std::string id;
-  std::string name;
-  std::string hash;  // SHA-256, 32 bytes
-  std::string organization;
-  Role role = Role::viewer;
-  std::optional<Timestamp> expires_at;
-  Timestamp created_at;
-};
-
-std::string hash_token(std::string_view token);
 
 // An immutable snapshot of all tokens, looked up by hash. Made by `app` whenever the store's tokens
 // change.
@@ -48,7 +33,8 @@ class TokenTable {
   void replace(std::shared_ptr<const TokenSnapshot> snapshot);
   std::shared_ptr<const TokenSnapshot> snapshot() const;
 
-  // Reads "Bearer TOKEN" (the scheme in any letter case) out of an Authorization header's value.
+  // Whose token the Authorization header's value carries (see bearer_token). Why there is nobody is
+  // not told: to the caller a missing, a wrong and an expired token look alike.
   std::optional<Principal> authenticate(std::string_view authorization, Timestamp now) const;
 
  private:

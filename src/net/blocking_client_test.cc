@@ -44,7 +44,8 @@ class BlockingClientTest : public ::testing::Test {
 TEST_F(BlockingClientTest, sends_a_request_and_returns_the_whole_answer) {
   router_.when_ended = [](Seen& seen) {
     AnswerHead head{.status = 201};
-    head.headers.add("X-Seen", seen.method + " " + seen.target + " " + seen.body);
+    const std::string value = seen.method + " " + seen.target + " " + seen.body;
+    head.headers.add("X-Seen", value);
     seen.exchange->send_head(head);
     for (int i = 0; i < 1'000; ++i) seen.exchange->send_body(std::string(100, 'x'));
     seen.exchange->finish();

@@ -273,7 +273,7 @@ bool ClientConnection::may_keep_after(const ParsedResponse& response) {
 }
 
 void ClientConnection::end_answer(bool may_keep) {
-  may_keep = may_keep && is_persistent_ && !is_close_asked_ && is_request_sent_ &&
+  may_keep = may_keep && is_persistent_ && !is_close_asked_ && !has_hung_up_ && is_request_sent_ &&
              transport_.unsent_bytes() == 0;
   ClientHandler* handler = detach();
   if (may_keep) {
@@ -324,6 +324,7 @@ void ClientConnection::on_broken(int error) {
 // Nobody reads because the handler has paused. What arrived before the hang-up can still be read,
 // so that is told in its turn.
 void ClientConnection::on_hang_up() {
+  has_hung_up_ = true;
   transport_.suspend();
 }
 

@@ -131,6 +131,7 @@ class ClientConnection final : private TransportHandler {
   bool is_persistent_ = false;   // by the answer
   bool has_answer_bytes_ = false;
   bool has_peer_ended_ = false;  // its sending side, in order
+  bool has_hung_up_ = false;     // while nobody read
 };
 
 }  // namespace staithe::net

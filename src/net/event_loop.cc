@@ -67,6 +67,7 @@ struct EventLoop::Impl {
   std::vector<std::function<void()>> turn_work;
   TurnWorkId first_turn_work = 1;  // the id of turn_work[0]
   std::vector<std::shared_ptr<void>> doomed;
+  bool is_in_turn = false;
   std::unique_ptr<char[]> read_buffer = std::make_unique<char[]>(read_buffer_bytes);
 
   std::atomic<std::thread::id> thread{std::this_thread::get_id()};
@@ -110,11 +111,13 @@ void EventLoop::run_once(Duration wait_max) {
   CHECK_THAT(ready_count >= 0 || errno == EINTR, std::strerror(errno));
   now_ = clock_.instant();
 
+  impl_->is_in_turn = true;
   dispatch_ready(std::max(ready_count, 0));
   run_due_timers();
   run_posted();
   run_turn_work();
   destroy_doomed();
+  impl_->is_in_turn = false;
 }
 
 void EventLoop::dispatch_ready(int ready_count) {
@@ -164,6 +167,10 @@ void EventLoop::destroy_doomed() {
     batch.swap(impl_->doomed);
     for (auto& object : batch) object.reset();  // in the order they were handed over
   }
+}
+
+void EventLoop::destroy_pending() {
+  if (!impl_->is_in_turn) destroy_doomed();
 }
 
 void EventLoop::stop() {

@@ -66,6 +66,9 @@ class EventLoop {
   void destroy_later(std::unique_ptr<T> object) {
     if (object != nullptr) destroy_later_impl(std::shared_ptr<void>(std::move(object)));
   }
+  // Destroys what destroy_later() holds at once, unless a turn is running. For owners that may go
+  // between turns and then must leave nothing behind.
+  void destroy_pending();
 
  private:
   void destroy_later_impl(std::shared_ptr<void> object);

@@ -85,6 +85,7 @@ HttpClient::~HttpClient() {
   // The connections just closed refer to their owner until the loop destroys them.
   EventLoop& loop = impl_->loop_;
   loop.destroy_later(std::move(impl_));
+  loop.destroy_pending();
 }
 
 std::unique_ptr<ClientExchange> HttpClient::start(const Endpoint& endpoint,

@@ -502,6 +502,8 @@ TEST_F(HttpClientTest, reads_all_of_an_answer_whose_peer_left_while_it_was_pause
     ASSERT_TRUE(until([&] { return call->handler.is_over(); }));
     EXPECT_EQ(call->handler.body, "abcdef");
     EXPECT_FALSE(call->handler.failure);
+    run_turns(loop_, 2);
+    EXPECT_EQ(client_.idle_connection_count(), 0u);
   }
 }
 

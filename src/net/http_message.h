@@ -1,5 +1,6 @@
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,6 +19,10 @@ struct HeaderView {
 class HeaderList {
  public:
   void add(std::string_view name, std::string_view value) { fields_.push_back({name, value}); }
+  // A string that dies with the call is not for a list of views.
+  template <typename S>
+    requires std::same_as<S, std::string>
+  void add(std::string_view name, S&& value) = delete;
   void clear() { fields_.clear(); }
   // The first field with this name.
   std::optional<std::string_view> find(std::string_view name) const;

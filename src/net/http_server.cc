@@ -158,6 +158,7 @@ HttpServer::~HttpServer() {
   // The connections just closed refer to their owner until the loop destroys them.
   EventLoop& loop = impl_->loop_;
   loop.destroy_later(std::move(impl_));
+  loop.destroy_pending();
 }
 
 void HttpServer::drain(std::function<void()> done) {

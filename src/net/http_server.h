@@ -44,6 +44,8 @@ Result<Listener> listen_on(const ListenAddress& address);
 class HttpServer {
  public:
   HttpServer(EventLoop& loop, RequestRouter& router, Listener listener, ServerLimits limits = {});
+  // Cancels what still runs. Between turns of the loop, every handler is gone afterwards; within a
+  // turn, at its end.
   ~HttpServer();
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

@@ -33,7 +33,7 @@ enum class ReplicaPhase : std::uint8_t {
   ready,     // the model answered its readiness probe
   stopping,  // asked to stop, not gone yet
   exited,    // gone without having been asked; kept until stop() forgets it
-  failed,    // could not be started: binary, weights or configuration; see `reason`
+  failed,    // could not be started: program, weights or configuration; see `reason`
 };
 
 // What a driver sees of one replica right now.
@@ -44,10 +44,14 @@ struct ReplicaState {
   std::string host;  // of its HTTP endpoint, an IP address; valid while starting or ready
   std::uint16_t port = 0;
   std::int64_t pid = 0;  // 0 where there is no process of ours to name
-  std::string reason;    // of `failed`/`exited`: one of the reasons below
-  std::string message;   // for people: exit code or signal, last log lines
-  bool is_terminal =
-      false;  // trying the same again cannot help (weights unreadable, configuration refused)
+  // One of the reasons below. Of `failed` always; of `exited` once it is a crash loop, empty before
+  // that; of `starting` HealthCheckFailed when it was ready and answers no more.
+  std::string reason;
+  std::string message;  // for people: what is missing, exit code or signal, last log lines
+  // Trying the same again cannot help: weights that are no model, a refused configuration, an
+  // engine that crashed on every try and never became ready. ensure() tries all the same, so that
+  // what was mended outside is noticed; whether to go on calling it is the caller's choice.
+  bool is_terminal = false;
   std::uint32_t restarts = 0;
   Instant since;  // start of the phase
 };
@@ -58,6 +62,8 @@ inline constexpr std::string_view reason_path_not_found = "PathNotFound";
 inline constexpr std::string_view reason_access_denied = "AccessDenied";
 inline constexpr std::string_view reason_invalid_model = "InvalidModel";
 inline constexpr std::string_view reason_engine_missing = "EngineMissing";
+inline constexpr std::string_view reason_configuration_refused = "ConfigurationRefused";
+inline constexpr std::string_view reason_start_failed = "StartFailed";  // no port, disk full, ...
 inline constexpr std::string_view reason_crash_loop = "EngineCrashLoop";
 inline constexpr std::string_view reason_health_check_failed = "HealthCheckFailed";
 
@@ -73,8 +79,9 @@ class Driver {
 
   // Starts the replica unless it runs already; equal ids are the same replica, however often this
   // is called and by whichever incarnation of this server. Returns what is seen of it. A replica
-  // that `exited` is started again by the next call once its back-off has passed; until then its
-  // state is returned.
+  // that `failed` is tried again by each call. One that `exited` is started again by the next call
+  // once its back-off has passed (the listener is told when); until then its state is returned. One
+  // that is `stopping` stays so: its successor needs another id, or has to wait.
   virtual Result<ReplicaState> ensure(const ReplicaSpec& spec) = 0;
 
   // Asks the replica to stop (TERM, after the grace time KILL of its whole group) and forgets it
@@ -89,8 +96,9 @@ class Driver {
   virtual Result<std::vector<std::string>> log_lines(const model::Id& replica_id,
                                                      std::size_t count) = 0;
 
-  // Called on an unspecified thread when the state of some replica may have changed (process exit,
-  // readiness).
+  // Called on an unspecified thread, one call at a time, when the state of some replica of that
+  // deployment may have changed: started, ready, exited, gone, back-off passed. It must be quick;
+  // it may call the driver. Once this returns the listener before is not called any more.
   virtual void set_listener(std::function<void(const model::Id& deployment_id)> on_change) = 0;
 };
 

@@ -8,7 +8,9 @@
 #include <cctype>
 #include <charconv>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
+#include <utility>
 
 namespace staithe::runtime {
 namespace {
@@ -19,26 +21,38 @@ Error config_error(std::string message) {
   return Error{.code = Code::invalid_argument, .message = std::move(message)};
 }
 
-void replace_all(std::string& text, std::string_view what, std::string_view by) {
-  for (std::size_t at = text.find(what); at != std::string::npos;
-       at = text.find(what, at + by.size())) {
-    text.replace(at, what.size(), by);
-  }
+bool contains(const std::vector<std::string>& names, const std::string& name) {
+  return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-std::string fill_in(std::string text, const Engine& engine, const CommandValues& values) {
-  if (text.find('{') == std::string::npos) return text;
+// In one pass, so that braces within a value stay what they are.
+std::string fill_in(std::string_view text, const Engine& engine, const CommandValues& values) {
   const std::uint32_t concurrency =
       values.concurrency == 0 ? engine.default_concurrency : values.concurrency;
-  replace_all(text, "{host}", values.host);
-  replace_all(text, "{port}", std::to_string(values.port));
-  replace_all(text, "{concurrency}", std::to_string(concurrency));
-  replace_all(text, "{gpus}", std::to_string(std::max<std::uint32_t>(values.gpus, 1)));
-  replace_all(text, "{version}", values.version);
-  replace_all(text, "{model_name}", values.model_name);
-  replace_all(text, "{model_dir}", values.model_dir);
-  replace_all(text, "{model_file}", values.model_file);
-  return text;
+  const std::pair<std::string_view, std::string> placeholders[] = {
+      {"{host}", values.host},
+      {"{port}", std::to_string(values.port)},
+      {"{concurrency}", std::to_string(concurrency)},
+      {"{gpus}", std::to_string(std::max<std::uint32_t>(values.gpus, 1))},
+      {"{version}", values.version},
+      {"{model_name}", values.model_name},
+      {"{model_dir}", values.model_dir},
+      {"{model_file}", values.model_file},
+  };
+  std::string filled;
+  while (!text.empty()) {
+    const auto* const here =
+        std::find_if(std::begin(placeholders), std::end(placeholders),
+                     [text](const auto& entry) { return text.starts_with(entry.first); });
+    if (here != std::end(placeholders)) {
+      filled += here->second;
+      text.remove_prefix(here->first.size());
+    } else {
+      filled += text.front();
+      text.remove_prefix(1);
+    }
+  }
+  return filled;
 }
 
 bool is_number(std::string_view text) {
@@ -82,7 +96,7 @@ Result<void> append_flag(const Engine& engine, const std::string& key, const std
 }
 
 Result<std::string> check_executable(const std::string& path) {
-  struct stat status {};
+  struct stat status{};
   if (::stat(path.c_str(), &status) != 0 || !S_ISREG(status.st_mode)) {
     return Error{.code = Code::not_found, .message = fmt::format("no program at {}", path)};
   }
@@ -106,8 +120,15 @@ model::EngineOffer make_offer(const Engine& engine) {
 }
 
 Engine as_simulated(Engine engine, std::string_view self_path) {
-  engine.command = {std::string(self_path), "engine", "simulate", "--host",      "{host}",
-                    "--port",               "{port}", "--model",  "{model_name}"};
+  engine.command = {std::string(self_path),
+                    "engine",
+                    "simulate",
+                    "--host",
+                    "{host}",
+                    "--port",
+                    "{port}",
+                    "--model",
+                    "{model_name}"};
   engine.default_config.clear();
   engine.env.clear();
   engine.needs_weights = false;
@@ -133,8 +154,7 @@ Result<std::vector<std::string>> make_command(
     return config_error("model.name must not start with '-'");
   }
   for (const auto& [key, value] : engine_config) {
-    if (std::find(engine.allowed_keys.begin(), engine.allowed_keys.end(), key) ==
-        engine.allowed_keys.end()) {
+    if (!contains(engine.allowed_keys, key)) {
       return config_error(
           fmt::format("engineConfig[{}] is not a key that engine {} takes", key, engine.name));
     }
@@ -154,6 +174,20 @@ Result<std::vector<std::string>> make_command(
   }
   if (arguments.empty()) return config_error(fmt::format("engine {} has no command", engine.name));
   return arguments;
+}
+
+Result<void> check_engine_env(const Engine& engine,
+                              const std::map<std::string, std::string>& engine_env) {
+  for (const auto& [name, value] : engine_env) {
+    if (!contains(engine.allowed_env_names, name)) {
+      return config_error(
+          fmt::format("engineEnv[{}] is not a variable that engine {} takes", name, engine.name));
+    }
+    if (value.find('\0') != std::string::npos) {
+      return config_error(fmt::format("engineEnv[{}] must not contain a zero byte", name));
+    }
+  }
+  return {};
 }
 
 Result<std::string> find_program(std::string_view program, std::string_view search_path) {

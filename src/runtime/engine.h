@@ -73,6 +73,10 @@ Result<std::vector<std::string>> make_command(
     const Engine& engine, const CommandValues& values,
     const std::map<std::string, std::string>& engine_config);
 
+// INVALID_ARGUMENT for a variable that the engine does not advertise.
+Result<void> check_engine_env(const Engine& engine,
+                              const std::map<std::string, std::string>& engine_env);
+
 // The absolute path of an executable file: `program` itself when it has a slash, else the first
 // match on `search_path` (colon-separated, as in $PATH; empty and relative entries are skipped).
 // NOT_FOUND names the program and where it was looked for.

@@ -3,10 +3,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include <toml++/toml.h>
 #include <array>
 #include <functional>
 #include <optional>
-#include <toml++/toml.h>
 #include <utility>
 
 namespace staithe::runtime {
@@ -32,15 +32,9 @@ Engine vllm() {
 Engine dynamo_vllm() {
   Engine engine = vllm();
   engine.name = "dynamo-vllm";
-  engine.command = {"dynamo-vllm",
-                    "{model_dir}",
-                    "--served-model-name",
-                    "{model_name}",
-                    "--host",
-                    "{host}",
-                    "--port",
-                    "{port}",
-                    "{config}"};
+  engine.command = {"dynamo-vllm",  "{model_dir}", "--served-model-name",
+                    "{model_name}", "--host",      "{host}",
+                    "--port",       "{port}",      "{config}"};
   return engine;
 }
 
@@ -121,8 +115,8 @@ Result<std::map<std::string, std::string>> read_text_table(const Entry& entry) {
   std::map<std::string, std::string> texts;
   const toml::table* table = entry.node.as_table();
   if (table == nullptr) {
-    return at(entry.node, fmt::format("{} must be a table of texts, like {{ key = \"value\" }}",
-                                      entry.path));
+    return at(entry.node,
+              fmt::format("{} must be a table of texts, like {{ key = \"value\" }}", entry.path));
   }
   for (const auto& [key, node] : *table) {
     const std::string name(key.str());
@@ -285,6 +279,29 @@ Result<EngineCatalogue> read_engines(std::string_view toml_text, EngineCatalogue
     TRY(read_engine(shipped, name, {fmt::format("engines.{}", name), node}));
   }
   return shipped;
+}
+
+model::Catalogue make_catalogue(const std::vector<model::Node>& nodes,
+                                const EngineCatalogue& engines) {
+  model::Catalogue catalogue;
+  catalogue.engines = engines.offers();
+  for (const model::Node& node : nodes) {
+    auto& types = catalogue.zone_instance_types[node.zone];
+    if (types.empty()) catalogue.zones.push_back(node.zone);
+    if (std::find(types.begin(), types.end(), node.instance_type) == types.end()) {
+      types.push_back(node.instance_type);
+    }
+    const auto known = std::find_if(
+        catalogue.instance_types.begin(), catalogue.instance_types.end(),
+        [&node](const model::InstanceType& type) { return type.id == node.instance_type; });
+    if (known == catalogue.instance_types.end()) {
+      catalogue.instance_types.push_back({.id = node.instance_type, .gpu_count = node.gpu_count});
+    } else {
+      // Machines of one type that differ: the smallest is what may be asked of any of them.
+      known->gpu_count = std::min(known->gpu_count, node.gpu_count);
+    }
+  }
+  return catalogue;
 }
 
 }  // namespace staithe::runtime

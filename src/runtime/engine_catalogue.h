@@ -3,7 +3,10 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "model/catalogue.h"
+#include "model/node.h"
 #include "runtime/engine.h"
 
 namespace staithe::runtime {
@@ -26,5 +29,9 @@ EngineCatalogue shipped_engines(std::string_view self_path);
 // has; a new engine needs `command` and `versions`; `enabled = false` removes one. The error is
 // INVALID_ARGUMENT and names the key, the line and what to write instead.
 Result<EngineCatalogue> read_engines(std::string_view toml_text, EngineCatalogue shipped);
+
+// What a server with these machines and engines offers: the zones and instance types of its nodes.
+model::Catalogue make_catalogue(const std::vector<model::Node>& nodes,
+                                const EngineCatalogue& engines);
 
 }  // namespace staithe::runtime

@@ -56,8 +56,9 @@ Result<fs::path> resolve_within(const fs::path& path, const fs::path& bucket_dir
   if (problem) return file_error(problem, missing_reason, what);
   if (!is_within(canonical, bucket_directory)) {
     return weights_error(reason_access_denied,
-                         what + " leads out of its bucket; give the place it leads to a bucket "
-                                "directory of its own");
+                         what +
+                             " leads out of its bucket; give the place it leads to a bucket "
+                             "directory of its own");
   }
   return canonical;
 }
@@ -106,8 +107,9 @@ Result<std::string> Weights::find_directory(std::string_view bucket, std::string
   if (inner.find('\0') != std::string_view::npos) {
     return weights_error(reason_path_not_found, fmt::format("no such path in bucket {}", bucket));
   }
-  TRY_ASSIGN(const fs::path directory, resolve_within(fs::path(bucket_directory) / inner,
-                                                      bucket_directory, reason_path_not_found, what));
+  TRY_ASSIGN(const fs::path directory,
+             resolve_within(fs::path(bucket_directory) / inner, bucket_directory,
+                            reason_path_not_found, what));
   std::error_code problem;
   if (!fs::is_directory(directory, problem)) {
     return problem ? file_error(problem, reason_path_not_found, what)
@@ -157,7 +159,8 @@ Result<std::string> Weights::find_gguf(std::string_view bucket, std::string_view
                     models.size(), *models.begin(), *std::next(models.begin())));
   }
   if (::access(first_file.c_str(), R_OK) != 0) {
-    return weights_error(reason_access_denied, what + ": its .gguf file may not be read by this server");
+    return weights_error(reason_access_denied,
+                         what + ": its .gguf file may not be read by this server");
   }
   return first_file;
 }

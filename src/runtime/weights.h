@@ -28,7 +28,8 @@ class Weights {
   Result<std::string> find_directory(std::string_view bucket, std::string_view path) const;
 
   // The one GGUF model in such a directory: the only *.gguf, or the first part of the only split
-  // one. Projector files (mmproj*) do not count. Its error's reason is InvalidModel or AccessDenied.
+  // one. Projector files (mmproj*) do not count. Its error's reason is InvalidModel or
+  // AccessDenied.
   Result<std::string> find_gguf(std::string_view bucket, std::string_view path) const;
 
  private:

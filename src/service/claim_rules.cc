@@ -22,8 +22,7 @@ void check_name(Violations& violations, const std::string& name) {
 
 void check_capacity_type(Violations& violations, int type, const ServiceOptions& options) {
   const bool is_current = type == pb::CAPACITY_TYPE_MANAGED;
-  const bool is_older =
-      type == pb::CAPACITY_TYPE_SERVERLESS || type == pb::CAPACITY_TYPE_CUSTOMER;
+  const bool is_older = type == pb::CAPACITY_TYPE_SERVERLESS || type == pb::CAPACITY_TYPE_CUSTOMER;
   if (type == pb::CAPACITY_TYPE_UNSPECIFIED) {
     violations.add("resources.capacityType", "is required");
   } else if (options.strict_capacity_type && !is_current) {

@@ -51,9 +51,9 @@ void check_version(Violations& violations, const pb::DeploymentRuntime& runtime,
   } else if (!rules::is_semver(runtime.version())) {
     violations.add("runtime.version", "must be a valid semantic version");
   } else if (engine != nullptr && !contains(engine->versions, runtime.version())) {
-    violations.add("runtime.version", fmt::format("{} is not available for engine {}",
-                                                  rules::quoted(runtime.version()),
-                                                  rules::quoted(runtime.engine())));
+    violations.add("runtime.version",
+                   fmt::format("{} is not available for engine {}",
+                               rules::quoted(runtime.version()), rules::quoted(runtime.engine())));
   }
 }
 
@@ -75,9 +75,9 @@ void check_pairs(Violations& violations, const Pairs& pairs, const PairRules& ru
     if (key.size() > key_length_max || !rules_of_pairs.is_key(key)) {
       violations.add(field, "is not a valid key");
     } else if (rules_of_pairs.allowed != nullptr && !contains(*rules_of_pairs.allowed, key)) {
-      violations.add(field, fmt::format("is not an allowed {} for engine {}",
-                                        rules_of_pairs.what_is_allowed,
-                                        rules::quoted(rules_of_pairs.engine)));
+      violations.add(
+          field, fmt::format("is not an allowed {} for engine {}", rules_of_pairs.what_is_allowed,
+                             rules::quoted(rules_of_pairs.engine)));
     }
     if (rules::length(value) > value_length_max) {
       violations.add(field, fmt::format("must be at most {} characters", value_length_max));
@@ -120,8 +120,8 @@ void check_resources(Violations& violations, const pb::DeploymentResources& reso
   constexpr std::array<std::uint32_t, 5> gpu_counts = {1, 2, 4, 8, 16};
   if (resources.instance_type().empty()) violations.add("resources.instanceType", "is required");
 
-  const bool is_possible = std::find(gpu_counts.begin(), gpu_counts.end(), resources.gpu_count()) !=
-                           gpu_counts.end();
+  const bool is_possible =
+      std::find(gpu_counts.begin(), gpu_counts.end(), resources.gpu_count()) != gpu_counts.end();
   if (!is_possible) {
     violations.add("resources.gpuCount",
                    fmt::format("must be one of: {}", fmt::join(gpu_counts, ", ")));
@@ -155,8 +155,7 @@ void check_model(Violations& violations, const pb::DeploymentModel& model) {
   }
 }
 
-void check_capacity_classes(Violations& violations,
-                            const pb::DeploymentAutoscaling& autoscaling) {
+void check_capacity_classes(Violations& violations, const pb::DeploymentAutoscaling& autoscaling) {
   const std::string field = "autoscaling.capacityClasses";
   std::set<int> seen;
   for (const int capacity_class : autoscaling.capacity_classes()) seen.insert(capacity_class);

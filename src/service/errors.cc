@@ -69,10 +69,9 @@ Error name_taken(store::Kind kind, std::string_view name, const model::Id& holde
 }
 
 Error dns_name_taken(std::string_view host) {
-  return with_resource(
-      make(Code::already_exists, reason_dns_name_taken,
-           fmt::format("a gateway with the DNS name \"{}\" already exists", host)),
-      store::Kind::gateway, host, "the DNS name is held by another gateway");
+  return with_resource(make(Code::already_exists, reason_dns_name_taken,
+                            fmt::format("a gateway with the DNS name \"{}\" already exists", host)),
+                       store::Kind::gateway, host, "the DNS name is held by another gateway");
 }
 
 Error deleting(store::Kind kind, const model::Id& id) {
@@ -84,11 +83,10 @@ Error deleting(store::Kind kind, const model::Id& id) {
 }
 
 Error gateway_in_use(const model::Id& gateway, const std::vector<model::Id>& deployments) {
-  return with_deployments(
-      make(Code::failed_precondition, reason_gateway_in_use,
-           fmt::format("gateway {} is in use by {} deployment{}", gateway, deployments.size(),
-                       deployments.size() == 1 ? "" : "s")),
-      deployments, "uses this gateway; delete it first");
+  return with_deployments(make(Code::failed_precondition, reason_gateway_in_use,
+                               fmt::format("gateway {} is in use by {} deployment{}", gateway,
+                                           deployments.size(), deployments.size() == 1 ? "" : "s")),
+                          deployments, "uses this gateway; delete it first");
 }
 
 Error gateway_zones_in_use(const model::Id& gateway, const std::vector<model::Id>& deployments) {
@@ -101,9 +99,8 @@ Error gateway_zones_in_use(const model::Id& gateway, const std::vector<model::Id
 }
 
 Error quota_exceeded(std::string_view organization, std::string_view what, std::uint32_t limit) {
-  Error error =
-      make(Code::resource_exhausted, reason_quota_exceeded,
-           fmt::format("the organization may have at most {} {} at a time", limit, what));
+  Error error = make(Code::resource_exhausted, reason_quota_exceeded,
+                     fmt::format("the organization may have at most {} {} at a time", limit, what));
   error.quotas.push_back({.subject = fmt::format("organization:{}/{}", organization, what),
                           .description = error.message});
   return error;

@@ -9,7 +9,8 @@
 namespace staithe::service {
 
 // Where clients reach a gateway. With a domain each gateway has a host name of its own,
-// "<scheme>://<name>.<organization>.<domain>"; without one it is a path, "<base_url>/gateways/<id>".
+// "<scheme>://<name>.<organization>.<domain>"; without one it is a path,
+// "<base_url>/gateways/<id>".
 struct EndpointTemplate {
   std::string base_url;         // as clients see this server, without a trailing slash
   std::string scheme = "http";  // of host names

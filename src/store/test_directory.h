@@ -14,9 +14,9 @@ namespace staithe::store {
 class TestDirectory {
  public:
   TestDirectory() {
-    std::string name = testing::TempDir() + "/staithe-store-XXXXXX";
+    std::string name = testing::TempDir() + "staithe-store-XXXXXX";
     CHECK(::mkdtemp(name.data()) != nullptr);
-    path_ = name;
+    path_ = std::filesystem::canonical(name);
   }
   ~TestDirectory() {
     std::error_code ignored;

@@ -18,7 +18,7 @@ namespace {
 std::string read_tail(const std::string& path) {
   constexpr off_t tail_bytes_max = 256 * 1024;
   const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  struct stat status {};
+  struct stat status{};
   if (!file.is_open() || ::fstat(file.get(), &status) != 0) return {};
   const off_t begin = std::max<off_t>(0, status.st_size - tail_bytes_max);
   std::string text(static_cast<std::size_t>(status.st_size - begin), '\0');
@@ -45,8 +45,7 @@ std::string make_printable(std::string_view line) {
     if (letter >= 0x20 && letter != 0x7f) text += line[i];
   }
   if (is_utf8(text)) return text;
-  std::replace_if(
-      text.begin(), text.end(), [](char letter) { return (letter & 0x80) != 0; }, '?');
+  std::replace_if(text.begin(), text.end(), [](char letter) { return (letter & 0x80) != 0; }, '?');
   return text;
 }
 
@@ -75,7 +74,7 @@ void EngineLog::begin() const {
 
 void EngineLog::rotate(std::uint64_t bytes_max) const {
   const UniqueFd from(::open(path_.c_str(), O_RDWR | O_CLOEXEC));
-  struct stat status {};
+  struct stat status{};
   if (!from.is_open() || ::fstat(from.get(), &status) != 0 ||
       static_cast<std::uint64_t>(status.st_size) <= bytes_max) {
     return;
@@ -84,9 +83,8 @@ void EngineLog::rotate(std::uint64_t bytes_max) const {
   if (to.is_open()) {
     // What does not fit twice the limit was written faster than we look; its beginning goes.
     off_t at = std::max<off_t>(0, status.st_size - static_cast<off_t>(2 * bytes_max));
-    while (at < status.st_size &&
-           ::sendfile(to.get(), from.get(), &at, static_cast<std::size_t>(status.st_size - at)) >
-               0) {
+    while (at < status.st_size && ::sendfile(to.get(), from.get(), &at,
+                                             static_cast<std::size_t>(status.st_size - at)) > 0) {
     }
   }
   // Emptied even if the copy failed: a full disk must not stay full. Nothing is to be done when

@@ -43,11 +43,11 @@ std::vector<std::string> detect_gpus(std::string_view search_path) {
   std::vector<std::string> names;
   const auto program = find_program("nvidia-smi", search_path);
   if (!program.has_value()) return names;
-  const auto output = run_for_output(
-      {.program = *program,
-       .arguments = {"nvidia-smi", "--query-gpu=name", "--format=csv,noheader"},
-       .environment = {fmt::format("PATH={}", search_path), "LC_ALL=C"}},
-      timeout_ms);
+  const auto output =
+      run_for_output({.program = *program,
+                      .arguments = {"nvidia-smi", "--query-gpu=name", "--format=csv,noheader"},
+                      .environment = {fmt::format("PATH={}", search_path), "LC_ALL=C"}},
+                     timeout_ms);
   if (!output.has_value()) return names;
   for (std::string_view rest = *output; !rest.empty();) {
     const std::string_view line = rest.substr(0, rest.find('\n'));

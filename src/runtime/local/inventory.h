@@ -21,9 +21,9 @@ struct VirtualNodes {
 };
 
 struct InventoryOptions {
-  std::string zone = "US-LOCAL-01A";  // of the detected machine
-  std::string node_id;                // of the detected machine; empty: its host name
-  std::string instance_type;          // of the detected machine; empty: made from its GPUs
+  std::string zone = "US-LOCAL-01A";        // of the detected machine
+  std::string node_id;                      // of the detected machine; empty: its host name
+  std::string instance_type;                // of the detected machine; empty: made from its GPUs
   std::vector<VirtualNodes> virtual_nodes;  // if any, nothing is detected
 };
 

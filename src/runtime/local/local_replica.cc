@@ -80,7 +80,8 @@ void LocalReplica::refuse(const Error& error) {
 void LocalReplica::start(const Launch& launch) {
   CHECK(!process_.has_value());
   context_.loop.cancel(std::exchange(restart_timer_, 0));
-  if (!kill_leftovers()) {
+  const bool ran_before = session_.pid != 0 || files_.exists();
+  if (ran_before && !kill_leftovers()) {
     return fail(reason_start_failed, "processes of its last run are still ending");
   }
   is_complete_ = true;
@@ -152,8 +153,7 @@ Result<void> LocalReplica::spawn(const Launch& launch) {
   return {};
 }
 
-std::vector<std::string> LocalReplica::environment(const Launch& launch,
-                                                   std::uint16_t port) const {
+std::vector<std::string> LocalReplica::environment(const Launch& launch, std::uint16_t port) const {
   auto variables = context_.options.environment;
   for (const auto& [name, value] : launch.engine.env) variables[name] = value;
   for (const auto& [name, value] : launch.spec.runtime.engine_env) variables[name] = value;
@@ -192,9 +192,9 @@ void LocalReplica::adopt(Process process, const ReplicaRecord& record, const Eng
   back_off_.on_start(context_.loop.now());
   context_.metrics.counter("staithe_engines_adopted_total", "Engine processes taken over.").add();
   context_.log.info("engine adopted", {{"replica", id()}, {"pid", state_.pid}});
-  is_first_probe_due_ = true;
   if (engine == nullptr) return;
   is_complete_ = true;
+  is_first_probe_due_ = true;
   target_ = make_target(*engine, record.spec, record.port);
   probe_delay_ = context_.options.probe.starting_min;
   probe();
@@ -251,8 +251,7 @@ void LocalReplica::on_exit(const ProcessExit& exit) {
   }
   context_.metrics.counter("staithe_engine_exits_total", "Engine processes that ended unasked.")
       .add();
-  context_.log.warning("engine exited",
-                       {{"replica", id()}, {"pid", pid}, {"how", describe(exit)}});
+  context_.log.warning("engine exited", {{"replica", id()}, {"pid", pid}, {"how", describe(exit)}});
   kill_leftovers();
 
   const auto lived_ms =
@@ -314,9 +313,9 @@ void LocalReplica::on_probed(bool is_ok) {
     schedule_probe(std::min<Duration>(options.ready, options.starting_max));
   } else if (is_ready) {
     context_.log.warning("engine stopped answering", {{"replica", id()}, {"pid", state_.pid}});
-    set_phase(ReplicaPhase::starting, reason_health_check_failed,
-              fmt::format("the engine did not answer {} health checks in a row",
-                          options.failures_max));
+    set_phase(
+        ReplicaPhase::starting, reason_health_check_failed,
+        fmt::format("the engine did not answer {} health checks in a row", options.failures_max));
     probe_delay_ = options.starting_max;
     schedule_probe(probe_delay_);
   } else {
@@ -360,8 +359,8 @@ void LocalReplica::kill_now() {
 }
 
 bool LocalReplica::kill_leftovers() {
-  const auto leftovers = find_members(
-      {.data_mark = context_.data_mark, .replica_id = id(), .session = session_});
+  const auto leftovers =
+      find_members({.data_mark = context_.data_mark, .replica_id = id(), .session = session_});
   for (const ProcessIdentity& leftover : leftovers) kill_process(leftover);
   return leftovers.empty();
 }

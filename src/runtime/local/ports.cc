@@ -56,9 +56,9 @@ Result<std::uint16_t> choose_port(const PortRange& range, const std::set<std::ui
     const auto port = static_cast<std::uint16_t>(range.first + (offset + i) % count);
     if (!taken.contains(port) && is_port_free(port)) return port;
   }
-  return Error{.code = Code::resource_exhausted,
-               .message = fmt::format("no free port for an engine from {} to {}", range.first,
-                                      range.last)};
+  return Error{
+      .code = Code::resource_exhausted,
+      .message = fmt::format("no free port for an engine from {} to {}", range.first, range.last)};
 }
 
 }  // namespace staithe::runtime

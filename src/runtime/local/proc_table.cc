@@ -4,7 +4,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <signal.h>
-#include <sys/pidfd.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -78,6 +78,11 @@ std::optional<ProcessStat> read_stat(std::int64_t pid) {
                      .start_ticks = to_number<std::uint64_t>(fields[19])};
 }
 
+// By number: <sys/pidfd.h> of glibc 2.36 cannot be used from C++, as it lacks the C linkage.
+UniqueFd open_pid_fd(std::int64_t pid) {
+  return UniqueFd(static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(pid), 0)));
+}
+
 std::vector<std::string> marker_environment(const Marker& marker) {
   return {fmt::format("{}={}", data_variable, marker.data_mark),
           fmt::format("{}={}", replica_variable, marker.replica_id),
@@ -143,10 +148,10 @@ std::vector<ProcessIdentity> find_members(const ReplicaMembers& members) {
 }
 
 void kill_process(const ProcessIdentity& identity) {
-  const UniqueFd pid_fd(::pidfd_open(static_cast<pid_t>(identity.pid), 0));
+  const UniqueFd pid_fd = open_pid_fd(identity.pid);
   const auto stat = read_stat(identity.pid);
   if (!pid_fd.is_open() || !stat.has_value() || stat->start_ticks != identity.start_ticks) return;
-  ::pidfd_send_signal(pid_fd.get(), SIGKILL, nullptr, 0);
+  ::syscall(SYS_pidfd_send_signal, pid_fd.get(), SIGKILL, nullptr, 0);
 }
 
 std::string read_boot_id() {

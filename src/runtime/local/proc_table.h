@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/unique_fd.h"
 #include "runtime/local/process.h"
 
 // What the kernel tells about processes, through /proc (proc(5)). Answers are snapshots.
@@ -19,6 +20,9 @@ struct ProcessStat {
   bool is_dead() const { return state == 'Z' || state == 'X'; }  // ended, maybe not reaped
 };
 std::optional<ProcessStat> read_stat(std::int64_t pid);
+
+// A descriptor of the process that has this pid now (pidfd_open(2)); closed when there is none.
+UniqueFd open_pid_fd(std::int64_t pid);
 
 // The environment variables by which an engine process says whose it is. Everything it starts
 // inherits them.

@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <spawn.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -46,8 +45,8 @@ class SpawnPlan {
     step(posix_spawnattr_setsigmask(&attributes_, &no_signals));
     step(posix_spawnattr_setsigdefault(&attributes_, &all_signals));
     step(posix_spawnattr_setflags(
-        &attributes_, static_cast<short>(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK |
-                                         POSIX_SPAWN_SETSIGDEF)));
+        &attributes_,
+        static_cast<short>(POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF)));
     step(posix_spawn_file_actions_addopen(&actions_, 0, "/dev/null", O_RDONLY, 0));
     if (output_fd >= 0) {
       step(posix_spawn_file_actions_adddup2(&actions_, output_fd, 1));
@@ -119,7 +118,7 @@ std::string describe(const ProcessExit& exit) {
 Result<Process> Process::spawn(const SpawnRequest& request) {
   TRY_ASSIGN(const pid_t pid, spawn_child(request, -1));
   // Nobody else reaps our children, so the pid is still this child's, even if it has ended.
-  UniqueFd pid_fd(::pidfd_open(pid, 0));
+  UniqueFd pid_fd = open_pid_fd(pid);
   const auto stat = read_stat(pid);
   if (!pid_fd.is_open() || !stat.has_value()) {
     ::kill(-pid, SIGKILL);
@@ -133,7 +132,7 @@ Result<Process> Process::spawn(const SpawnRequest& request) {
 std::optional<Process> Process::open(const ProcessIdentity& identity) {
   if (identity.pid <= 0) return std::nullopt;
   // The descriptor comes first: once it is open, what is read of the pid is about its process.
-  UniqueFd pid_fd(::pidfd_open(static_cast<pid_t>(identity.pid), 0));
+  UniqueFd pid_fd = open_pid_fd(identity.pid);
   const auto stat = read_stat(identity.pid);
   if (!pid_fd.is_open() || !stat.has_value() || stat->is_dead() ||
       stat->start_ticks != identity.start_ticks) {

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "model/capacity_claim.h"
+#include "model/node.h"
+#include "reconcile/report.h"
+
+namespace staithe::reconcile {
+
+// A machine as a claim sees it.
+struct ClaimableNode {
+  model::Node node;
+  model::Id holder;                 // the claim that holds it; empty: none
+  std::uint32_t replica_count = 0;  // replicas that run on it or still have to go
+  Timestamp oldest_replica;         // when the first of them was created
+};
+
+// The machines, and the claims that are older than the one being planned and wait as well, oldest
+// first.
+struct FleetView {
+  std::vector<ClaimableNode> nodes;
+  std::vector<model::CapacityClaim> waiting_before;
+};
+
+// What one pass over a capacity claim should change.
+//
+// A plan is a value: making one reads no clock and touches no driver, so every decision can be
+// tested without a fleet.
+struct ClaimPlan {
+  // All nodes it holds afterwards: first the `allocated` ones that may be used, then those that are
+  // lost or still have to be emptied before they are free again.
+  std::vector<model::Id> nodes;
+  std::uint32_t allocated = 0;
+  std::uint32_t pending = 0;
+  std::vector<model::Id> reserve;  // of `nodes`, those that are new
+  std::vector<model::Id> release;  // held until now, free from now on
+  bool is_gone = false;            // a deletion with nothing left to hold
+  Facts facts;
+  std::vector<model::Condition> conditions;  // Allocated, as a whole and per zone
+};
+
+// Brings `claim` as near to its instance count as the fleet allows.
+//
+// Held nodes are kept before free ones are taken, so growing never disturbs what runs inside. Free
+// nodes are taken zone by zone in the claim's order, and none that an older waiting claim could
+// use. A node with replicas on it is neither taken nor let go. A held node that is gone or not
+// schedulable does not count and is replaced if there is another. Too few nodes is a status to
+// report, not an error.
+ClaimPlan plan_claim(const model::CapacityClaim& claim, const FleetView& fleet);
+
+// True while new replicas may be put on a node of this claim.
+bool may_use(const model::CapacityClaim& claim, const model::Id& node_id);
+// True when replicas have to leave a node that was theirs by this claim; `node` is null when the
+// machine is unknown. A machine that was merely lost is not left: it may come back with its engines
+// running.
+bool must_leave(const model::CapacityClaim& claim, const model::Id& node_id,
+                const model::Node* node);
+
+// Waits for nodes, as far as the claim's own record says.
+bool is_waiting(const model::CapacityClaim& claim);
+// The order in which waiting claims are served: by age, then id.
+bool is_older(const model::CapacityClaim& left, const model::CapacityClaim& right);
+
+}  // namespace staithe::reconcile

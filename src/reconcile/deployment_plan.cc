@@ -1,0 +1,285 @@
+#include "reconcile/deployment_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <string_view>
+#include <tuple>
+#include <utility>
+
+#include "base/check.h"
+#include "model/capacity_claim.h"
+
+namespace staithe::reconcile {
+namespace {
+
+using runtime::ReplicaPhase;
+using Replicas = std::vector<const SeenReplica*>;
+
+// FNV-1a with 64 bits (draft-eastlake-fnv), over parts that carry their length.
+class Hash {
+ public:
+  void add(std::string_view part) {
+    add_bytes(fmt::format("{}:", part.size()));
+    add_bytes(part);
+  }
+  void add(std::uint32_t number) { add(fmt::format("{}", number)); }
+  std::uint64_t value() const { return value_; }
+
+ private:
+  void add_bytes(std::string_view bytes) {
+    for (const char byte : bytes) {
+      value_ ^= static_cast<unsigned char>(byte);
+      value_ *= 0x100000001b3;
+    }
+  }
+
+  std::uint64_t value_ = 0xcbf29ce484222325;
+};
+
+bool is_terminal(const SeenReplica& replica) {
+  return replica.state && replica.state->is_terminal &&
+         (replica.state->phase == ReplicaPhase::failed ||
+          replica.state->phase == ReplicaPhase::exited);
+}
+
+bool needs_start(const SeenReplica& replica) {
+  if (!replica.state) return true;
+  return !is_terminal(replica) && (replica.state->phase == ReplicaPhase::failed ||
+                                   replica.state->phase == ReplicaPhase::exited);
+}
+
+bool wants_none(const model::Deployment& deployment) {
+  return deployment.spec.disabled || deployment.status.status == model::Status::deleting;
+}
+
+// The replicas that are not on their way out already, by what is to become of them.
+struct Groups {
+  Replicas current;  // of the present spec, where they belong
+  Replicas old;      // of an earlier spec
+  Replicas homeless; // on a node they must leave
+  bool is_any_draining = false;
+};
+
+Groups sort_replicas(const DeploymentView& view) {
+  Groups groups;
+  for (const SeenReplica& replica : view.replicas) {
+    if (replica.record.draining) {
+      groups.is_any_draining = true;
+    } else if (replica.must_leave) {
+      groups.homeless.push_back(&replica);
+    } else if (replica.record.spec_hash != view.spec_hash) {
+      groups.old.push_back(&replica);
+    } else {
+      groups.current.push_back(&replica);
+    }
+  }
+  return groups;
+}
+
+// One pass of the planner, with the decisions made so far.
+class Planner {
+ public:
+  explicit Planner(const DeploymentView& view)
+      : view_(view), groups_(sort_replicas(view)), min_(view.deployment.spec.autoscaling.min) {}
+
+  DeploymentPlan plan() {
+    if (wants_none(view_.deployment)) {
+      drain_all(groups_.current);
+      drain_all(groups_.old);
+      drain_all(groups_.homeless);
+      return std::move(plan_);
+    }
+    if (view_.deployment.status.status == model::Status::failed) {
+      drain_all_if(groups_.current, is_terminal);
+      drain_all_if(groups_.old, [this](const auto& replica) { return !is_serving(replica); });
+      drain_all(groups_.homeless);
+      start_what_stands();
+      return std::move(plan_);
+    }
+    drain_surplus();
+    create_missing();
+    start_what_stands();
+    drain_useless();
+    drain_replaced();
+    drain_homeless();
+    make_room();
+    return std::move(plan_);
+  }
+
+ private:
+  // May have requests.
+  bool is_serving(const SeenReplica& replica) const {
+    return replica.is_ready() || (view_.is_adopting && replica.is_starting());
+  }
+  // Only what is certain counts when something that serves is given up for it.
+  std::size_t count_ready() const {
+    return static_cast<std::size_t>(
+        std::count_if(groups_.current.begin(), groups_.current.end(),
+                      [](const SeenReplica* each) { return each->is_ready(); }));
+  }
+
+  void drain(Replicas& from, Replicas::iterator which) {
+    plan_.drain.push_back((*which)->record.id);
+    from.erase(which);
+  }
+  void drain_all(Replicas& from) {
+    while (!from.empty()) drain(from, from.begin());
+  }
+  template <typename Predicate>
+  void drain_all_if(Replicas& from, Predicate predicate) {
+    for (auto at = from.begin(); at != from.end();) {
+      if (predicate(**at)) {
+        plan_.drain.push_back((*at)->record.id);
+        at = from.erase(at);
+      } else {
+        ++at;
+      }
+    }
+  }
+
+  // More than wanted: those that do not serve go first, then the newest.
+  void drain_surplus() {
+    while (groups_.current.size() > min_) {
+      const auto worst = std::max_element(
+          groups_.current.begin(), groups_.current.end(), [this](const auto* a, const auto* b) {
+            return std::tuple(!is_serving(*a), a->record.created_at, std::cref(a->record.id).get()) <
+                   std::tuple(!is_serving(*b), b->record.created_at, std::cref(b->record.id).get());
+          });
+      drain(groups_.current, worst);
+    }
+  }
+
+  void create_missing() {
+    const std::uint32_t missing = min_ - static_cast<std::uint32_t>(groups_.current.size());
+    if (missing == 0) return;
+    free_ = view_.slots;
+    for (const Demand& demand : view_.demands_before) take(free_, demand);
+    std::set<model::Id> taken_ids;
+    for (const SeenReplica& replica : view_.replicas) taken_ids.insert(replica.record.id);
+    std::uint32_t ordinal = 0;
+    for (std::uint32_t i = 0; i < missing; ++i) {
+      std::optional<Placement> placement = place(free_, view_.request);
+      if (!placement) {
+        plan_.unplaced = missing - i;
+        plan_.shortage = explain_shortage(view_.slots, view_.request);
+        return;
+      }
+      model::Id id = replica_id(view_.deployment.spec.id, ordinal, view_.spec_hash);
+      while (taken_ids.contains(id)) {
+        id = replica_id(view_.deployment.spec.id, ++ordinal, view_.spec_hash);
+      }
+      taken_ids.insert(id);
+      plan_.create.push_back({.id = std::move(id),
+                              .deployment_id = view_.deployment.spec.id,
+                              .organization_id = view_.deployment.spec.organization_id,
+                              .node_id = std::move(placement->node_id),
+                              .gpu_slots = std::move(placement->gpu_slots),
+                              .claim_id = std::move(placement->claim_id),
+                              .spec_hash = view_.spec_hash});
+    }
+  }
+
+  void start_what_stands() {
+    for (const SeenReplica* replica : groups_.current) {
+      if (needs_start(*replica)) plan_.start.push_back(replica->record.id);
+    }
+    for (const model::Replica& replica : plan_.create) plan_.start.push_back(replica.id);
+  }
+
+  // Whoever is to go and serves nobody may go at once. How to start an old spec again is not even
+  // known any more.
+  void drain_useless() {
+    const auto is_useless = [this](const SeenReplica& replica) { return !is_serving(replica); };
+    drain_all_if(groups_.old, is_useless);
+    drain_all_if(groups_.homeless, is_useless);
+  }
+
+  // As many as the ready ones of the present spec make up for.
+  void drain_replaced() {
+    const std::size_t serving =
+        count_ready() + groups_.old.size() + groups_.homeless.size();
+    for (std::size_t i = min_; i < serving; ++i) {
+      Replicas& from = groups_.homeless.empty() ? groups_.old : groups_.homeless;
+      if (from.empty()) return;
+      drain(from, from.begin());
+    }
+  }
+
+  // They wait for a replacement that is coming up, and for nothing else.
+  void drain_homeless() {
+    const auto coming = static_cast<std::size_t>(
+        std::count_if(groups_.current.begin(), groups_.current.end(), [](const auto* replica) {
+          return !replica->state || replica->is_starting();
+        }));
+    while (groups_.homeless.size() > coming + plan_.create.size()) {
+      drain(groups_.homeless, groups_.homeless.begin());
+    }
+  }
+
+  // No room for a new one beside the old ones: give up one of those, if that helps, and no second
+  // one before its successor serves.
+  void make_room() {
+    if (plan_.unplaced == 0 || groups_.old.empty()) return;
+    if (groups_.is_any_draining || !plan_.drain.empty() || !plan_.create.empty()) return;
+    if (count_ready() < groups_.current.size()) return;
+    Slots trial = view_.slots;
+    for (const SeenReplica* replica : groups_.old) give_back(trial, replica->record);
+    for (const Demand& demand : view_.demands_before) take(trial, demand);
+    const std::optional<Placement> placement = place(trial, view_.request);
+    if (!placement) return;
+    const auto victim = std::find_if(
+        groups_.old.begin(), groups_.old.end(),
+        [&placement](const auto* each) { return each->record.node_id == placement->node_id; });
+    if (victim != groups_.old.end()) drain(groups_.old, victim);
+  }
+
+  const DeploymentView& view_;
+  Groups groups_;
+  const std::size_t min_;
+  Slots free_;
+  DeploymentPlan plan_;
+};
+
+}  // namespace
+
+DeploymentPlan plan_deployment(const DeploymentView& view) {
+  return Planner(view).plan();
+}
+
+std::uint32_t count_missing(const DeploymentView& view) {
+  if (wants_none(view.deployment) ||
+      view.deployment.status.status == model::Status::failed) {
+    return 0;
+  }
+  const std::size_t current_count = sort_replicas(view).current.size();
+  const std::size_t min = view.deployment.spec.autoscaling.min;
+  return static_cast<std::uint32_t>(min - std::min(min, current_count));
+}
+
+std::uint64_t hash_of(const model::DeploymentSpec& spec) {
+  Hash hash;
+  hash.add(spec.runtime.engine);
+  hash.add(spec.runtime.version);
+  for (const auto* pairs : {&spec.runtime.engine_config, &spec.runtime.engine_env}) {
+    hash.add(static_cast<std::uint32_t>(pairs->size()));
+    for (const auto& [key, value] : *pairs) {
+      hash.add(key);
+      hash.add(value);
+    }
+  }
+  hash.add(model::fold_instance(spec.resources.instance_type));
+  hash.add(spec.resources.gpu_count);
+  hash.add(spec.model.name);
+  hash.add(spec.model.bucket);
+  hash.add(spec.model.path);
+  return hash.value();
+}
+
+model::Id replica_id(const model::Id& deployment_id, std::uint32_t ordinal,
+                     std::uint64_t spec_hash) {
+  return fmt::format("{}-{}-{:08x}", deployment_id, ordinal, spec_hash >> 32);
+}
+
+}  // namespace staithe::reconcile

@@ -1,0 +1,23 @@
+#pragma once
+
+#include <chrono>
+
+#include "base/clock.h"
+
+namespace staithe::reconcile {
+
+struct LoopOptions {
+  Duration resync_interval = std::chrono::seconds{30};    // everything is looked at this often
+  Duration node_sync_interval = std::chrono::seconds{5};  // a machine that joined is seen by then
+  Duration replica_drain_max = std::chrono::seconds{30};  // running requests get this long
+  Duration retry_interval = std::chrono::seconds{2};      // missing weights are looked for again
+  Duration starting_interval = std::chrono::seconds{1};   // if the driver's word got lost
+  // For so long after its own start the loop does not call a READY deployment broken because its
+  // engines are only just being found or brought up again.
+  Duration adoption_max = std::chrono::seconds{5};
+  Duration failure_delay_first = std::chrono::milliseconds{50};
+  Duration failure_delay_max = std::chrono::seconds{30};
+  bool is_wandb_configured = false;  // keys of Weights & Biases can be verified
+};
+
+}  // namespace staithe::reconcile

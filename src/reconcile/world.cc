@@ -1,0 +1,300 @@
+#include "reconcile/world.h"
+
+#include <limits>
+#include <memory>
+
+namespace staithe::reconcile {
+namespace {
+
+using store::Kind;
+
+constexpr std::size_t changes_per_read_max = 1000;
+constexpr Kind kinds[] = {Kind::node, Kind::claim, Kind::gateway, Kind::deployment, Kind::replica};
+
+template <typename T>
+const store::Versioned<T>* find_in(const World::Table<T>& table, const model::Id& id) {
+  const auto found = table.find(id);
+  return found == table.end() ? nullptr : &found->second;
+}
+
+template <typename Map, typename Id>
+const std::set<model::Id>& set_at(const Map& index, const Id& id) {
+  static const std::set<model::Id> nothing;
+  const auto found = index.find(id);
+  return found == index.end() ? nothing : found->second;
+}
+
+template <typename Map, typename Id>
+void erase_at(Map& index, const Id& id, const model::Id& member) {
+  const auto found = index.find(id);
+  if (found == index.end()) return;
+  found->second.erase(member);
+  if (found->second.empty()) index.erase(found);
+}
+
+// Whether a deployment competes for capacity at all.
+bool is_competing(const model::Deployment& deployment) {
+  return deployment.status.status != model::Status::deleting &&
+         deployment.status.status != model::Status::failed && !deployment.spec.disabled;
+}
+
+}  // namespace
+
+Result<void> World::refresh() {
+  if (!is_loaded_) return relist();
+  while (true) {
+    TRY_ASSIGN(const store::Changes changes, store_.changes_since(revision_, changes_per_read_max));
+    if (changes.lost) return relist();
+    for (const store::Change& change : changes.changes) TRY(take(change));
+    revision_ = changes.revision;
+    if (changes.changes.size() < changes_per_read_max) return {};
+  }
+}
+
+Result<void> World::relist() {
+  // The revision is read first: what changes meanwhile is seen twice rather than never.
+  TRY_ASSIGN(const store::Changes changes,
+             store_.changes_since(std::numeric_limits<std::int64_t>::max(), 1));
+  std::vector<store::Record> records;
+  for (const Kind kind : kinds) {
+    TRY_ASSIGN(std::vector<store::Record> of_kind, store_.list(kind));
+    std::move(of_kind.begin(), of_kind.end(), std::back_inserter(records));
+  }
+
+  std::set<Key> gone;
+  const auto note_all = [&gone](Kind kind, const auto& table) {
+    for (const auto& [id, versioned] : table) gone.insert(Key{kind, id});
+  };
+  note_all(Kind::claim, claims_);
+  note_all(Kind::gateway, gateways_);
+  note_all(Kind::deployment, deployments_);
+  note_all(Kind::node, nodes_);
+  note_all(Kind::replica, replicas_);
+  gone.insert(unreadable_.begin(), unreadable_.end());
+  for (const store::Record& record : records) {
+    gone.erase(Key{record.kind, record.id});
+    put(record.kind, record.id, &record);
+  }
+  for (const Key& key : gone) put(key.kind, key.id, nullptr);
+  revision_ = changes.revision;
+  is_loaded_ = true;
+  is_capacity_changed_ = true;
+  return {};
+}
+
+Result<void> World::take(const store::Change& change) {
+  if (change.kind == Kind::token) return {};
+  if (change.removed) {
+    put(change.kind, change.id, nullptr);
+    return {};
+  }
+  TRY_ASSIGN(const std::optional<store::Record> record, store_.get(change.kind, change.id));
+  put(change.kind, change.id, record ? &*record : nullptr);
+  return {};
+}
+
+void World::put(Kind kind, const model::Id& id, const store::Record* record) {
+  const Key key{kind, id};
+  switch (kind) {
+    case Kind::claim:
+      return put_in(claims_, key, record, store::decode_claim);
+    case Kind::gateway:
+      return put_in(gateways_, key, record, store::decode_gateway);
+    case Kind::deployment:
+      return put_in(deployments_, key, record, store::decode_deployment);
+    case Kind::node:
+      return put_in(nodes_, key, record, store::decode_node);
+    case Kind::replica:
+      return put_in(replicas_, key, record, store::decode_replica);
+    case Kind::token:
+      return;
+  }
+}
+
+template <typename T, typename Decode>
+void World::put_in(Table<T>& table, const Key& key, const store::Record* record, Decode decode) {
+  const auto found = table.find(key.id);
+  if (record != nullptr && found != table.end() && found->second.revision == record->revision) {
+    return;
+  }
+  unreadable_.erase(key);
+  std::optional<store::Versioned<T>> after;
+  if (record != nullptr) {
+    Result<store::Versioned<T>> decoded = decode(*record);
+    if (decoded) {
+      after = std::move(decoded).value();
+    } else {
+      log_.error("a record cannot be read", {{"error", decoded.error().message}});
+      unreadable_.insert(key);
+    }
+  }
+  std::optional<store::Versioned<T>> before;
+  if (found != table.end()) {
+    before = std::move(found->second);
+    table.erase(found);
+  }
+  const T* after_value = nullptr;
+  if (after) after_value = &table.emplace(key.id, std::move(*after)).first->second.value;
+  turn(before ? &before->value : nullptr, after_value);
+}
+
+void World::turn(const model::CapacityClaim* before, const model::CapacityClaim* after) {
+  if (before != nullptr) {
+    touch_claim_users(*before);
+    for (const model::Id& node : before->status.nodes) {
+      if (holder_of(node) == before->spec.id) holder_of_.erase(node);
+    }
+    touched_.insert(Key{Kind::claim, before->spec.id});
+  }
+  if (after != nullptr) {
+    for (const model::Id& node : after->status.nodes) holder_of_[node] = after->spec.id;
+    touch_claim_users(*after);
+    touched_.insert(Key{Kind::claim, after->spec.id});
+  }
+  if (before == nullptr) return;
+  if (after == nullptr || before->status.nodes != after->status.nodes ||
+      before->status.allocated_instances != after->status.allocated_instances ||
+      before->spec.resources != after->spec.resources ||
+      before->status.status != after->status.status) {
+    is_capacity_changed_ = true;
+  }
+}
+
+void World::touch_claim_users(const model::CapacityClaim& claim) {
+  for (const model::Id& node : claim.status.nodes) {
+    for (const model::Id& replica : replicas_on(node)) {
+      touched_.insert(Key{Kind::deployment, replicas_.at(replica).value.deployment_id});
+    }
+  }
+}
+
+void World::turn(const model::Gateway* before, const model::Gateway* after) {
+  const model::Gateway& gateway = after != nullptr ? *after : *before;
+  touched_.insert(Key{Kind::gateway, gateway.spec.id});
+  // Its zones say where deployments may run.
+  if (before != nullptr && after != nullptr && before->spec.zones != after->spec.zones) {
+    is_capacity_changed_ = true;
+  }
+}
+
+void World::turn(const model::Deployment* before, const model::Deployment* after) {
+  const bool is_noteworthy = before == nullptr || after == nullptr ||
+                             before->spec != after->spec ||
+                             is_competing(*before) != is_competing(*after);
+  if (before != nullptr) {
+    touched_.insert(Key{Kind::deployment, before->spec.id});
+    if (is_noteworthy) touch_relatives(*before);
+    for (const model::Id& gateway : before->spec.gateway_ids) {
+      erase_at(deployments_at_, gateway, before->spec.id);
+    }
+    erase_at(deployments_of_model_,
+             std::pair(before->spec.organization_id, before->spec.model.name), before->spec.id);
+  }
+  if (after != nullptr) {
+    touched_.insert(Key{Kind::deployment, after->spec.id});
+    for (const model::Id& gateway : after->spec.gateway_ids) {
+      deployments_at_[gateway].insert(after->spec.id);
+    }
+    deployments_of_model_[{after->spec.organization_id, after->spec.model.name}].insert(
+        after->spec.id);
+    if (is_noteworthy) touch_relatives(*after);
+  }
+  // What one no longer wants another may have.
+  if (before != nullptr && is_noteworthy) is_capacity_changed_ = true;
+}
+
+void World::touch_relatives(const model::Deployment& deployment) {
+  // A gateway that is going waits for the deployments that name it.
+  for (const model::Id& gateway : deployment.spec.gateway_ids) {
+    const auto* found = find_gateway(gateway);
+    if (found != nullptr && found->value.status.status == model::Status::deleting) {
+      touched_.insert(Key{Kind::gateway, gateway});
+    }
+  }
+  // A weight of zero means something else beside a peer with a weight.
+  for (const model::Id& peer :
+       deployments_of_model(deployment.spec.organization_id, deployment.spec.model.name)) {
+    const auto* found = find_deployment(peer);
+    if (found != nullptr && found->value.spec.traffic.weight == 0) {
+      touched_.insert(Key{Kind::deployment, peer});
+    }
+  }
+}
+
+void World::turn(const model::Node* before, const model::Node* after) {
+  const model::Id& id = after != nullptr ? after->id : before->id;
+  if (const model::Id holder = holder_of(id); !holder.empty()) {
+    touched_.insert(Key{Kind::claim, holder});
+  }
+  for (const model::Id& replica : replicas_on(id)) {
+    touched_.insert(Key{Kind::deployment, replicas_.at(replica).value.deployment_id});
+  }
+  is_capacity_changed_ = true;
+}
+
+void World::turn(const model::Replica* before, const model::Replica* after) {
+  if (before != nullptr) {
+    erase_at(replicas_of_, before->deployment_id, before->id);
+    erase_at(replicas_on_, before->node_id, before->id);
+    touched_.insert(Key{Kind::deployment, before->deployment_id});
+    if (const model::Id holder = holder_of(before->node_id); !holder.empty()) {
+      touched_.insert(Key{Kind::claim, holder});
+    }
+  }
+  if (after != nullptr) {
+    replicas_of_[after->deployment_id].insert(after->id);
+    replicas_on_[after->node_id].insert(after->id);
+    touched_.insert(Key{Kind::deployment, after->deployment_id});
+  } else {
+    is_capacity_changed_ = true;
+  }
+}
+
+const store::Versioned<model::CapacityClaim>* World::find_claim(const model::Id& id) const {
+  return find_in(claims_, id);
+}
+const store::Versioned<model::Gateway>* World::find_gateway(const model::Id& id) const {
+  return find_in(gateways_, id);
+}
+const store::Versioned<model::Deployment>* World::find_deployment(const model::Id& id) const {
+  return find_in(deployments_, id);
+}
+const store::Versioned<model::Node>* World::find_node(const model::Id& id) const {
+  return find_in(nodes_, id);
+}
+const store::Versioned<model::Replica>* World::find_replica(const model::Id& id) const {
+  return find_in(replicas_, id);
+}
+
+const std::set<model::Id>& World::replicas_of(const model::Id& deployment_id) const {
+  return set_at(replicas_of_, deployment_id);
+}
+const std::set<model::Id>& World::replicas_on(const model::Id& node_id) const {
+  return set_at(replicas_on_, node_id);
+}
+const std::set<model::Id>& World::deployments_at(const model::Id& gateway_id) const {
+  return set_at(deployments_at_, gateway_id);
+}
+const std::set<model::Id>& World::deployments_of_model(const model::Id& organization,
+                                                       const model::Id& model_name) const {
+  return set_at(deployments_of_model_, std::pair(organization, model_name));
+}
+
+model::Id World::holder_of(const model::Id& node_id) const {
+  const auto found = holder_of_.find(node_id);
+  return found == holder_of_.end() ? model::Id{} : found->second;
+}
+
+std::vector<Key> World::keys() const {
+  std::vector<Key> keys;
+  for (const auto& [id, claim] : claims_) keys.push_back({Kind::claim, id});
+  for (const auto& [id, gateway] : gateways_) keys.push_back({Kind::gateway, id});
+  for (const auto& [id, deployment] : deployments_) keys.push_back({Kind::deployment, id});
+  // Replicas without their deployment still need someone to look after them.
+  for (const auto& [id, replicas] : replicas_of_) {
+    if (!deployments_.contains(id)) keys.push_back({Kind::deployment, id});
+  }
+  return keys;
+}
+
+}  // namespace staithe::reconcile

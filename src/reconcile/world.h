@@ -1,0 +1,109 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "base/result.h"
+#include "model/capacity_claim.h"
+#include "model/deployment.h"
+#include "model/gateway.h"
+#include "model/node.h"
+#include "reconcile/key.h"
+#include "store/records.h"
+#include "store/store.h"
+
+namespace staithe::reconcile {
+
+// The store's records as values with the indexes that reconcilers ask for, kept up by the change
+// feed, so that a pass reads nothing from disk. It may be behind the store: whoever writes by it
+// hands back the versions and finds out. One thread.
+class World {
+ public:
+  template <typename T>
+  using Table = std::map<model::Id, store::Versioned<T>>;
+
+  World(store::Store& store, const Log& log) : store_(store), log_(log) {}
+
+  // Takes over what changed. On an error it is as before.
+  Result<void> refresh();
+
+  // The keys that should be looked at because of what refresh() took over since the last call.
+  std::set<Key> take_touched() { return std::exchange(touched_, {}); }
+  // True if some of it may let one that waits for capacity go on.
+  bool take_capacity_changed() { return std::exchange(is_capacity_changed_, false); }
+
+  const Table<model::CapacityClaim>& claims() const { return claims_; }
+  const Table<model::Gateway>& gateways() const { return gateways_; }
+  const Table<model::Deployment>& deployments() const { return deployments_; }
+  const Table<model::Node>& nodes() const { return nodes_; }
+  const Table<model::Replica>& replicas() const { return replicas_; }
+
+  const store::Versioned<model::CapacityClaim>* find_claim(const model::Id& id) const;
+  const store::Versioned<model::Gateway>* find_gateway(const model::Id& id) const;
+  const store::Versioned<model::Deployment>* find_deployment(const model::Id& id) const;
+  const store::Versioned<model::Node>* find_node(const model::Id& id) const;
+  const store::Versioned<model::Replica>* find_replica(const model::Id& id) const;
+
+  const std::set<model::Id>& replicas_of(const model::Id& deployment_id) const;
+  const std::set<model::Id>& replicas_on(const model::Id& node_id) const;
+  const std::set<model::Id>& deployments_at(const model::Id& gateway_id) const;
+  // Deployments of an organization that serve the same model name.
+  const std::set<model::Id>& deployments_of_model(const model::Id& organization,
+                                                  const model::Id& model_name) const;
+  // The claim that holds a node; empty if none does.
+  model::Id holder_of(const model::Id& node_id) const;
+
+  // A record that exists but does not parse. It is in no table, and nothing may be concluded from
+  // that.
+  bool is_unreadable(store::Kind kind, const model::Id& id) const {
+    return unreadable_.contains(Key{kind, id});
+  }
+
+  // Every resource there is.
+  std::vector<Key> keys() const;
+
+ private:
+  Result<void> relist();
+  Result<void> take(const store::Change& change);
+  void put(store::Kind kind, const model::Id& id, const store::Record* record);
+  template <typename T, typename Decode>
+  void put_in(Table<T>& table, const Key& key, const store::Record* record, Decode decode);
+
+  // Moves the indexes from `before` to `after` (null: not there) and notes whom that concerns.
+  void turn(const model::CapacityClaim* before, const model::CapacityClaim* after);
+  void turn(const model::Gateway* before, const model::Gateway* after);
+  void turn(const model::Deployment* before, const model::Deployment* after);
+  void turn(const model::Node* before, const model::Node* after);
+  void turn(const model::Replica* before, const model::Replica* after);
+  void touch_claim_users(const model::CapacityClaim& claim);
+  void touch_relatives(const model::Deployment& deployment);
+
+  store::Store& store_;
+  const Log& log_;
+  bool is_loaded_ = false;
+  std::uint64_t revision_ = 0;
+
+  Table<model::CapacityClaim> claims_;
+  Table<model::Gateway> gateways_;
+  Table<model::Deployment> deployments_;
+  Table<model::Node> nodes_;
+  Table<model::Replica> replicas_;
+  std::set<Key> unreadable_;
+
+  using Index = std::map<model::Id, std::set<model::Id>>;
+  Index replicas_of_;
+  Index replicas_on_;
+  Index deployments_at_;
+  std::map<std::pair<model::Id, model::Id>, std::set<model::Id>> deployments_of_model_;
+  std::map<model::Id, model::Id> holder_of_;
+
+  std::set<Key> touched_;
+  bool is_capacity_changed_ = false;
+};
+
+}  // namespace staithe::reconcile

@@ -1,0 +1,41 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "coreweave/inference/v1alpha1/capacity_claim.pb.h"
+#include "model/catalogue.h"
+#include "service/caller.h"
+#include "service/options.h"
+#include "store/store.h"
+
+namespace staithe::service {
+
+// The six operations on capacity claims. Any thread; reads block for the store, writes answer on
+// the store's thread. What it is made from outlives it.
+class ClaimService {
+ public:
+  ClaimService(store::Store& store, const Clock& clock, Random& random,
+               const model::Catalogue& catalogue, ServiceOptions options);
+
+  void list(const Caller& caller, const pb::ListCapacityClaimsRequest& request,
+            Done<pb::ListCapacityClaimsResponse> done);
+  void get(const Caller& caller, const pb::GetCapacityClaimRequest& request,
+           Done<pb::GetCapacityClaimResponse> done);
+  void create(const Caller& caller, const pb::CreateCapacityClaimRequest& request,
+              Done<pb::CreateCapacityClaimResponse> done);
+  void update(const Caller& caller, const pb::UpdateCapacityClaimRequest& request,
+              Done<pb::UpdateCapacityClaimResponse> done);
+  void remove(const Caller& caller, const pb::DeleteCapacityClaimRequest& request,
+              Done<pb::DeleteCapacityClaimResponse> done);
+  void parameters(const Caller& caller, const pb::GetCapacityClaimParametersRequest& request,
+                  Done<pb::GetCapacityClaimParametersResponse> done);
+
+ private:
+  store::Store& store_;
+  const Clock& clock_;
+  Random& random_;
+  const model::Catalogue& catalogue_;
+  const ServiceOptions options_;
+};
+
+}  // namespace staithe::service

@@ -1,0 +1,310 @@
+#include "service/deployment_service.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/encoding.h"
+#include "service/commit.h"
+#include "service/convert.h"
+#include "service/deployment_rules.h"
+#include "service/errors.h"
+#include "service/lifecycle.h"
+#include "service/request_checks.h"
+#include "service/rules.h"
+#include "service/violations.h"
+#include "store/records.h"
+
+namespace staithe::service {
+namespace {
+
+using store::Kind;
+using Stored = store::Versioned<model::Deployment>;
+
+Result<Stored> find_owned(store::Store& store, const Caller& caller, const model::Id& id) {
+  TRY_ASSIGN(auto found, store::get_deployment(store, id));
+  if (!found || found->value.spec.organization_id != caller.principal.organization) {
+    return errors::not_found(Kind::deployment, id);
+  }
+  return *std::move(found);
+}
+
+Error translate_taken(Error error, const model::Deployment& deployment) {
+  if (error.reason == store::reason_id_taken) {
+    return errors::id_taken(Kind::deployment, deployment.spec.id);
+  }
+  if (error.reason == store::reason_key_taken) {
+    return errors::name_taken(Kind::deployment, deployment.spec.name, error.resources.at(0).name);
+  }
+  return error;
+}
+
+template <typename Response>
+Response answer(const model::Deployment& deployment) {
+  Response response;
+  to_message(deployment, *response.mutable_deployment());
+  return response;
+}
+
+std::string progress_text(const model::DeploymentSpec& spec) {
+  if (spec.disabled) return "Releasing the replicas.";
+  return fmt::format("Starting {} replica{}.", spec.autoscaling.min,
+                     spec.autoscaling.min == 1 ? "" : "s");
+}
+
+bool is_offered(const model::Catalogue& catalogue, const model::Gateway& gateway,
+                const std::string& instance_type) {
+  const auto& zones = gateway.spec.zones.empty() ? catalogue.zones : gateway.spec.zones;
+  return std::any_of(zones.begin(), zones.end(), [&](const std::string& zone) {
+    return catalogue.offers(zone, instance_type);
+  });
+}
+
+// The gateways of a spec, each there, not on its way out, and offering the instance type. The steps
+// that come back raise their versions: whoever deletes or narrows one of them at the same moment
+// looks again, and so do we.
+Result<store::Transaction> pin_gateways(store::Store& store, const Caller& caller,
+                                        const model::Catalogue& catalogue,
+                                        const model::DeploymentSpec& spec) {
+  store::Transaction steps;
+  bool is_everywhere = true;
+  for (const model::Id& id : spec.gateway_ids) {
+    TRY_ASSIGN(const auto gateway, store::get_gateway(store, id));
+    if (!gateway || gateway->value.spec.organization_id != caller.principal.organization) {
+      return errors::not_found(Kind::gateway, id);
+    }
+    if (gateway->value.status.status == model::Status::deleting) {
+      return errors::deleting(Kind::gateway, id);
+    }
+    is_everywhere =
+        is_everywhere && is_offered(catalogue, gateway->value, spec.resources.instance_type);
+    steps.push_back(store::Update{.kind = Kind::gateway,
+                                  .id = id,
+                                  .version = gateway->version,
+                                  .spec = {},
+                                  .status = {},
+                                  .keys = {}});
+  }
+  if (!is_everywhere) {
+    Violations violations;
+    violations.add("resources.instanceType",
+                   fmt::format("{} is not available in the zones of the selected gateways",
+                               rules::quoted(spec.resources.instance_type)));
+    TRY(std::move(violations).result());
+  }
+  return steps;
+}
+
+Result<void> check_quota(store::Store& store, const Caller& caller, const ServiceOptions& options,
+                         const model::DeploymentSpec& spec, bool is_new) {
+  const std::string& organization = caller.principal.organization;
+  const Quota& quota = options.quotas.of(organization);
+  if (quota.deployments == 0 && quota.replicas == 0) return {};
+  TRY_ASSIGN(const auto deployments, store::list_deployments(store, organization));
+  std::uint64_t replicas = spec.autoscaling.max;
+  for (const Stored& deployment : deployments) {
+    if (deployment.value.spec.id != spec.id) replicas += deployment.value.spec.autoscaling.max;
+  }
+  if (is_new && quota.deployments != 0 && deployments.size() >= quota.deployments) {
+    return errors::quota_exceeded(organization, "deployments", quota.deployments);
+  }
+  if (quota.replicas != 0 && replicas > quota.replicas) {
+    return errors::quota_exceeded(organization, "replicas", quota.replicas);
+  }
+  return {};
+}
+
+void fill_in_version(model::DeploymentSpec& spec, const model::Catalogue& catalogue,
+                     const ServiceOptions& options) {
+  if (spec.runtime.version.empty() && options.default_runtime_version) {
+    spec.runtime.version = default_version(spec.runtime.engine, catalogue);
+  }
+}
+
+// A type that all of the lists have, or any of them.
+std::vector<std::string> combine(const std::vector<std::vector<std::string>>& lists,
+                                 bool is_intersection) {
+  std::map<std::string, std::size_t> counts;
+  for (const auto& list : lists) {
+    for (const std::string& text : list) ++counts[text];
+  }
+  std::vector<std::string> combined;
+  for (const auto& [text, count] : counts) {
+    if (!is_intersection || count == lists.size()) combined.push_back(text);
+  }
+  return combined;
+}
+
+void set_engines(const model::Catalogue& catalogue, pb::DeploymentRuntimeParameters& parameters) {
+  for (const auto& [name, offer] : catalogue.engines) {
+    auto& versions = (*parameters.mutable_runtime_versions())[name];
+    for (const std::string& version : offer.versions) versions.add_versions(version);
+    auto& keys = (*parameters.mutable_runtime_config_options())[name];
+    for (const std::string& key : offer.allowed_keys) keys.add_allowed_keys(key);
+    auto& names = (*parameters.mutable_engine_env_options())[name];
+    for (const std::string& variable : offer.allowed_env_names) names.add_allowed_names(variable);
+  }
+}
+
+}  // namespace
+
+DeploymentService::DeploymentService(store::Store& store, const Clock& clock, Random& random,
+                                     const model::Catalogue& catalogue, ServiceOptions options)
+    : store_(store),
+      clock_(clock),
+      random_(random),
+      catalogue_(catalogue),
+      options_(std::move(options)) {}
+
+void DeploymentService::list(const Caller& caller, const pb::ListDeploymentsRequest& request,
+                             Done<pb::ListDeploymentsResponse> done) {
+  done([&]() -> Result<pb::ListDeploymentsResponse> {
+    Violations violations;
+    std::optional<Timestamp> after;
+    check_optional_id(violations, "parentGatewayId", request.parent_gateway_id());
+    if (request.has_updated_after()) {
+      after = read_timestamp(violations, "updatedAfter", request.updated_after());
+    }
+    TRY(std::move(violations).result());
+    TRY_ASSIGN(const auto deployments,
+               store::list_deployments(store_, caller.principal.organization));
+    const model::Id gateway = to_lower(request.parent_gateway_id());
+    pb::ListDeploymentsResponse response;
+    for (const Stored& deployment : deployments) {
+      const auto& ids = deployment.value.spec.gateway_ids;
+      if (after && deployment.value.status.updated_at <= *after) continue;
+      if (!gateway.empty() && std::find(ids.begin(), ids.end(), gateway) == ids.end()) continue;
+      to_message(deployment.value, *response.add_items());
+    }
+    return response;
+  }());
+}
+
+void DeploymentService::get(const Caller& caller, const pb::GetDeploymentRequest& request,
+                            Done<pb::GetDeploymentResponse> done) {
+  done([&]() -> Result<pb::GetDeploymentResponse> {
+    TRY_ASSIGN(const model::Id id, read_id(request.id()));
+    TRY_ASSIGN(const Stored deployment, find_owned(store_, caller, id));
+    return answer<pb::GetDeploymentResponse>(deployment.value);
+  }());
+}
+
+void DeploymentService::create(const Caller& caller, const pb::CreateDeploymentRequest& request,
+                               Done<pb::CreateDeploymentResponse> done) {
+  using Response = pb::CreateDeploymentResponse;
+  if (auto valid = validate(request, catalogue_, options_); !valid) {
+    return done(std::move(valid).error());
+  }
+  model::Deployment deployment;
+  deployment.spec = to_model(request);
+  if (deployment.spec.id.empty()) deployment.spec.id = random_.uuid();
+  deployment.spec.organization_id = caller.principal.organization;
+  fill_in_version(deployment.spec, catalogue_, options_);
+  mark_created(deployment.status, clock_.now(), progress_text(deployment.spec));
+  prepare_and_commit<Response>(
+      store_,
+      [this, caller, deployment]() -> Result<Prepared<Response>> {
+        TRY_ASSIGN(store::Transaction steps,
+                   pin_gateways(store_, caller, catalogue_, deployment.spec));
+        TRY(check_quota(store_, caller, options_, deployment.spec, true));
+        steps.push_back(store::create_step(deployment));
+        return Prepared<Response>{.transaction = std::move(steps),
+                                  .response = answer<Response>(deployment)};
+      },
+      [deployment](Error error) { return translate_taken(std::move(error), deployment); },
+      std::move(done));
+}
+
+void DeploymentService::update(const Caller& caller, const pb::UpdateDeploymentRequest& request,
+                               Done<pb::UpdateDeploymentResponse> done) {
+  using Response = pb::UpdateDeploymentResponse;
+  if (auto valid = validate(request, catalogue_, options_); !valid) {
+    return done(std::move(valid).error());
+  }
+  model::Deployment wanted;
+  wanted.spec = to_model(request);
+  wanted.spec.organization_id = caller.principal.organization;
+  fill_in_version(wanted.spec, catalogue_, options_);
+  prepare_and_commit<Response>(
+      store_,
+      [this, caller, wanted]() -> Result<Prepared<Response>> {
+        TRY_ASSIGN(Stored stored, find_owned(store_, caller, wanted.spec.id));
+        model::Deployment& deployment = stored.value;
+        if (deployment.status.status == model::Status::deleting) {
+          return errors::deleting(Kind::deployment, deployment.spec.id);
+        }
+        if (deployment.spec == wanted.spec) {
+          return Prepared<Response>{.transaction = {}, .response = answer<Response>(deployment)};
+        }
+        TRY_ASSIGN(store::Transaction steps, pin_gateways(store_, caller, catalogue_, wanted.spec));
+        TRY(check_quota(store_, caller, options_, wanted.spec, false));
+        deployment.spec = wanted.spec;
+        mark_updated(deployment.status, clock_.now(), progress_text(deployment.spec));
+        steps.push_back(store::update_step(deployment, stored.version));
+        return Prepared<Response>{.transaction = std::move(steps),
+                                  .response = answer<Response>(deployment)};
+      },
+      [wanted](Error error) { return translate_taken(std::move(error), wanted); }, std::move(done));
+}
+
+void DeploymentService::remove(const Caller& caller, const pb::DeleteDeploymentRequest& request,
+                               Done<pb::DeleteDeploymentResponse> done) {
+  using Response = pb::DeleteDeploymentResponse;
+  auto id = read_id(request.id());
+  if (!id) return done(std::move(id).error());
+  prepare_and_commit<Response>(
+      store_,
+      [this, caller, id = *id]() -> Result<Prepared<Response>> {
+        TRY_ASSIGN(Stored stored, find_owned(store_, caller, id));
+        model::Deployment& deployment = stored.value;
+        if (deployment.status.status == model::Status::deleting) {
+          return Prepared<Response>{.transaction = {}, .response = answer<Response>(deployment)};
+        }
+        mark_deleting(deployment.status, clock_.now(), "Draining and stopping the replicas.");
+        return Prepared<Response>{.transaction = {store::update_step(deployment, stored.version)},
+                                  .response = answer<Response>(deployment)};
+      },
+      [](Error error) { return error; }, std::move(done));
+}
+
+void DeploymentService::parameters(const Caller& caller,
+                                   const pb::GetDeploymentParametersRequest& request,
+                                   Done<pb::GetDeploymentParametersResponse> done) {
+  done([&]() -> Result<pb::GetDeploymentParametersResponse> {
+    Violations violations;
+    check_unique(violations, "gatewayIds", request.gateway_ids());
+    for (int i = 0; i < request.gateway_ids_size(); ++i) {
+      if (!rules::is_uuid(request.gateway_ids(i))) {
+        violations.add(element("gatewayIds", i), "must be a valid UUID");
+      }
+    }
+    TRY(std::move(violations).result());
+    TRY_ASSIGN(const auto stored, store::list_gateways(store_, caller.principal.organization));
+    std::map<model::Id, const model::Gateway*> usable;
+    std::vector<model::Id> chosen;
+    for (const auto& gateway : stored) {
+      if (gateway.value.status.status == model::Status::deleting) continue;
+      usable[gateway.value.spec.id] = &gateway.value;
+      if (request.gateway_ids().empty()) chosen.push_back(gateway.value.spec.id);
+    }
+    for (const std::string& id : request.gateway_ids()) {
+      if (!usable.contains(to_lower(id))) return errors::not_found(Kind::gateway, to_lower(id));
+      chosen.push_back(to_lower(id));
+    }
+
+    pb::GetDeploymentParametersResponse response;
+    std::vector<std::vector<std::string>> types;
+    for (const model::Id& id : chosen) {
+      response.add_gateway_ids(id);
+      types.push_back(catalogue_.instance_types_in(usable.at(id)->spec.zones));
+    }
+    set_engines(catalogue_, *response.mutable_runtime_parameters());
+    auto& resources = *response.mutable_resource_parameters();
+    for (const std::string& type : combine(types, !request.gateway_ids().empty())) {
+      resources.add_instance_types(type);
+    }
+    return response;
+  }());
+}
+
+}  // namespace staithe::service

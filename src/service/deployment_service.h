@@ -1,0 +1,41 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "coreweave/inference/v1alpha1/deployment.pb.h"
+#include "model/catalogue.h"
+#include "service/caller.h"
+#include "service/options.h"
+#include "store/store.h"
+
+namespace staithe::service {
+
+// The six operations on deployments. Any thread; reads block for the store, writes answer on the
+// store's thread. What it is made from outlives it.
+class DeploymentService {
+ public:
+  DeploymentService(store::Store& store, const Clock& clock, Random& random,
+                    const model::Catalogue& catalogue, ServiceOptions options);
+
+  void list(const Caller& caller, const pb::ListDeploymentsRequest& request,
+            Done<pb::ListDeploymentsResponse> done);
+  void get(const Caller& caller, const pb::GetDeploymentRequest& request,
+           Done<pb::GetDeploymentResponse> done);
+  void create(const Caller& caller, const pb::CreateDeploymentRequest& request,
+              Done<pb::CreateDeploymentResponse> done);
+  void update(const Caller& caller, const pb::UpdateDeploymentRequest& request,
+              Done<pb::UpdateDeploymentResponse> done);
+  void remove(const Caller& caller, const pb::DeleteDeploymentRequest& request,
+              Done<pb::DeleteDeploymentResponse> done);
+  void parameters(const Caller& caller, const pb::GetDeploymentParametersRequest& request,
+                  Done<pb::GetDeploymentParametersResponse> done);
+
+ private:
+  store::Store& store_;
+  const Clock& clock_;
+  Random& random_;
+  const model::Catalogue& catalogue_;
+  const ServiceOptions options_;
+};
+
+}  // namespace staithe::service

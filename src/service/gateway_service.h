@@ -1,0 +1,41 @@
+#pragma once
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "coreweave/inference/v1alpha1/gateway.pb.h"
+#include "model/catalogue.h"
+#include "service/caller.h"
+#include "service/options.h"
+#include "store/store.h"
+
+namespace staithe::service {
+
+// The six operations on gateways. Any thread; reads block for the store, writes answer on the
+// store's thread. What it is made from outlives it.
+class GatewayService {
+ public:
+  GatewayService(store::Store& store, const Clock& clock, Random& random,
+                 const model::Catalogue& catalogue, ServiceOptions options);
+
+  void list(const Caller& caller, const pb::ListGatewaysRequest& request,
+            Done<pb::ListGatewaysResponse> done);
+  void get(const Caller& caller, const pb::GetGatewayRequest& request,
+           Done<pb::GetGatewayResponse> done);
+  void create(const Caller& caller, const pb::CreateGatewayRequest& request,
+              Done<pb::CreateGatewayResponse> done);
+  void update(const Caller& caller, const pb::UpdateGatewayRequest& request,
+              Done<pb::UpdateGatewayResponse> done);
+  void remove(const Caller& caller, const pb::DeleteGatewayRequest& request,
+              Done<pb::DeleteGatewayResponse> done);
+  void parameters(const Caller& caller, const pb::GetGatewayParametersRequest& request,
+                  Done<pb::GetGatewayParametersResponse> done);
+
+ private:
+  store::Store& store_;
+  const Clock& clock_;
+  Random& random_;
+  const model::Catalogue& catalogue_;
+  const ServiceOptions options_;
+};
+
+}  // namespace staithe::service

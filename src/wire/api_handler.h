@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+
+#include "auth/token_table.h"
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "net/exchange.h"
+#include "wire/connect.h"
+#include "wire/error_drawing.h"
+#include "wire/method.h"
+#include "wire/rest.h"
+
+namespace staithe::wire {
+
+struct ApiOptions {
+  RestErrorCode rest_error_code = RestErrorCode::rpc;
+  std::size_t body_bytes_max = 4 * 1024 * 1024;
+};
+
+// The control-plane API on an exchange: chooses dialect and method, authenticates, authorizes,
+// parses, calls, and draws the outcome. Also serves the OpenAPI documents. Shared by all loops;
+// what it is made from outlives it.
+class ApiRouter final : public net::RequestRouter {
+ public:
+  ApiRouter(const MethodTable& table, const auth::TokenTable& tokens, const Clock& clock,
+            Random& random, ApiOptions options, Metrics& metrics);
+
+  std::unique_ptr<net::ExchangeHandler> on_request(const net::RequestHead& head,
+                                                   net::Exchange& exchange) override;
+
+ private:
+  friend class ApiExchange;
+
+  const Dialect& dialect_for(std::string_view path) const;
+
+  const RestDialect rest_;
+  const ConnectDialect connect_;
+  const auth::TokenTable& tokens_;
+  const Clock& clock_;
+  Random& random_;
+  const ApiOptions options_;
+  Metrics& metrics_;
+};
+
+}  // namespace staithe::wire

@@ -1,0 +1,215 @@
+#include "wire/rest.h"
+
+#include <fmt/format.h>
+#include <google/protobuf/descriptor.h>
+
+#include <algorithm>
+
+#include "base/encoding.h"
+#include "wire/json_mapper.h"
+
+namespace staithe::wire {
+namespace {
+
+constexpr std::string_view id_segment = "{id}";
+
+std::vector<std::string_view> split_path(std::string_view path) {
+  std::vector<std::string_view> segments;
+  if (!path.starts_with('/')) return segments;
+  path.remove_prefix(1);
+  while (true) {
+    const auto slash = path.find('/');
+    segments.push_back(path.substr(0, slash));
+    if (slash == std::string_view::npos) return segments;
+    path.remove_prefix(slash + 1);
+  }
+}
+
+bool is_equal_path(const std::vector<std::string>& route,
+                   const std::vector<std::string_view>& path) {
+  return std::equal(route.begin(), route.end(), path.begin(), path.end(),
+                    [](const std::string& wanted, std::string_view given) {
+                      return wanted == id_segment ? !given.empty() : wanted == given;
+                    });
+}
+
+Error bad_parameter(const std::string& field, std::string_view what) {
+  const std::string text = fmt::format("{} {}", field, what);
+  return Error{.code = Code::invalid_argument,
+               .message = text,
+               .reason = "INVALID_FIELD",
+               .violations = {{field, text}}};
+}
+
+// application/x-www-form-urlencoded, where a plus is a space.
+std::optional<std::string> decode_query(std::string_view text) {
+  std::string spaced(text);
+  std::replace(spaced.begin(), spaced.end(), '+', ' ');
+  return percent_decode(spaced);
+}
+
+// A plus in a time's offset that nobody escaped has become a space: "T10:00:00 01:00".
+std::string restore_offset(std::string text) {
+  const auto t = text.find('T');
+  const auto space = t == std::string::npos ? std::string::npos : text.find(' ', t);
+  if (space != std::string::npos) text[space] = '+';
+  return text;
+}
+
+Result<void> read_parameter(std::string_view name, std::string value,
+                            google::protobuf::Message& message) {
+  const auto* field = find_json_field(*message.GetDescriptor(), name);
+  // {id} is the path's alone.
+  if (field == nullptr || field->name() == "id") return {};
+  if (!is_utf8(value)) return bad_parameter(field->json_name(), "must be valid UTF-8");
+  JsonValue json;
+  json.kind = JsonValue::Kind::string;
+  json.text = field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE
+                  ? restore_offset(std::move(value))
+                  : std::move(value);
+  auto read = parse_json_field(json, *field, Spelling::rest, message);
+  if (read) return {};
+  // An element of a repeated parameter is named by the parameter.
+  return std::move(read).error();
+}
+
+Result<void> read_query(std::string_view query, google::protobuf::Message& message) {
+  while (!query.empty()) {
+    const auto end = query.find('&');
+    const std::string_view pair = query.substr(0, end);
+    query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
+    const auto equals = pair.find('=');
+    const auto name = decode_query(pair.substr(0, equals));
+    const auto value = decode_query(equals == std::string_view::npos ? std::string_view{}
+                                                                     : pair.substr(equals + 1));
+    if (!name || !value) {
+      return Error{.code = Code::invalid_argument,
+                   .message = "the query has a malformed percent-escape",
+                   .reason = "MALFORMED_QUERY"};
+    }
+    if (pair.empty()) continue;
+    TRY(read_parameter(*name, *value, message));
+  }
+  return {};
+}
+
+std::string get_id(const google::protobuf::Message& message) {
+  const auto* field = message.GetDescriptor()->FindFieldByName("id");
+  return message.GetReflection()->GetString(message, field);
+}
+
+void set_id(google::protobuf::Message& message, const std::string& id) {
+  const auto* field = message.GetDescriptor()->FindFieldByName("id");
+  message.GetReflection()->SetString(&message, field, id);
+}
+
+}  // namespace
+
+RestDialect::RestDialect(const MethodTable& table, RestErrorCode error_code,
+                         std::size_t body_bytes_max)
+    : error_code_(error_code), body_bytes_max_(body_bytes_max) {
+  std::map<std::string, Route> by_path;
+  for (const Method& method : table) {
+    Route& route = by_path[method.path];
+    if (route.segments.empty()) {
+      for (const std::string_view segment : split_path(method.path))
+        route.segments.emplace_back(segment);
+    }
+    route.by_verb[method.verb] = &method;
+  }
+  for (auto& [path, route] : by_path) routes_.push_back(std::move(route));
+  std::stable_partition(routes_.begin(), routes_.end(), [](const Route& route) {
+    return std::find(route.segments.begin(), route.segments.end(), id_segment) ==
+           route.segments.end();
+  });
+}
+
+const RestDialect::Route* RestDialect::find_route(std::string_view path) const {
+  const std::vector<std::string_view> segments = split_path(path);
+  for (const Route& route : routes_) {
+    if (is_equal_path(route.segments, segments)) return &route;
+  }
+  return nullptr;
+}
+
+Dialect::Chosen RestDialect::choose(const RawRequest& request) const {
+  const Route* route = find_route(request.path);
+  if (route == nullptr) {
+    return {.method = nullptr,
+            .refusal = write_error({.code = Code::not_found,
+                                    .message = fmt::format("nothing is served at {}", request.path),
+                                    .reason = "UNKNOWN_PATH"})};
+  }
+  // HEAD is GET without its body, which the codec leaves out (RFC 9110 section 9.3.2).
+  const auto found = route->by_verb.find(request.method == "HEAD" ? "GET" : request.method);
+  if (found == route->by_verb.end()) {
+    std::string allowed;
+    for (const auto& [verb, method] : route->by_verb) {
+      allowed += (allowed.empty() ? "" : ", ") + verb;
+      if (verb == "GET") allowed += ", HEAD";
+    }
+    RawAnswer answer = write_error(
+        {.code = Code::unimplemented,
+         .message = fmt::format("{} is not offered here; use {}", request.method, allowed),
+         .reason = "WRONG_METHOD"});
+    answer.status = 405;
+    answer.headers.emplace_back("Allow", allowed);
+    return {.method = nullptr, .refusal = std::move(answer)};
+  }
+  const bool has_body = found->first == "POST" || found->first == "PATCH";
+  if (has_body && !request.body.empty() && request.content_type &&
+      media_type_of(*request.content_type) != "application/json") {
+    RawAnswer answer = write_error(
+        {.code = Code::invalid_argument,
+         .message = fmt::format("the media type {} is not understood; send application/json",
+                                *request.content_type),
+         .reason = "WRONG_MEDIA_TYPE"});
+    answer.status = 415;
+    return {.method = nullptr, .refusal = std::move(answer)};
+  }
+  return {.method = found->second, .refusal = {}};
+}
+
+Result<MessagePtr> RestDialect::read(const Method& method, RawRequest& request) const {
+  MessagePtr message(method.request->New());
+  if (method.verb == "POST" || method.verb == "PATCH") {
+    TRY_ASSIGN(const std::string body,
+               decode_body(std::move(request.body), request.content_encoding, body_bytes_max_));
+    if (!body.empty()) TRY(parse_json(body, Spelling::rest, *message));
+  } else {
+    TRY(read_query(request.query, *message));
+  }
+  if (method.path.ends_with(id_segment)) {
+    const auto id =
+        percent_decode(std::string_view(request.path).substr(request.path.rfind('/') + 1));
+    if (!id || !is_utf8(*id)) return bad_parameter("id", "must be a valid UUID");
+    const std::string in_body = get_id(*message);
+    if (!in_body.empty() && !equals_ignoring_case(in_body, *id)) {
+      const std::string text = "id in body does not match id in path";
+      return Error{.code = Code::invalid_argument,
+                   .message = text,
+                   .reason = "ID_MISMATCH",
+                   .violations = {{"id", text}}};
+    }
+    set_id(*message, *id);
+  }
+  return message;
+}
+
+RawAnswer RestDialect::write(const google::protobuf::Message& message, const RawRequest&) const {
+  return {.status = 200,
+          .headers = {{"Content-Type", "application/json"}},
+          .body = print_json(message, Spelling::rest)};
+}
+
+RawAnswer RestDialect::write_error(const Error& error) const {
+  RawAnswer answer{.status = http_status(error.code),
+                   .headers = {{"Content-Type", "application/json"}},
+                   .body = draw_rest_error(error, error_code_)};
+  if (error.reason == "BODY_TOO_LARGE") answer.status = 413;
+  if (error.code == Code::unauthenticated)
+    answer.headers.emplace_back("WWW-Authenticate", "Bearer");
+  return answer;
+}
+
+}  // namespace staithe::wire
