@@ -52,6 +52,7 @@ class InFlight {
 
   void release();
   ReplicaLoad* load() const { return load_.get(); }
+  const std::shared_ptr<ReplicaLoad>& shared_load() const { return load_; }
 
  private:
   std::shared_ptr<ReplicaLoad> load_;

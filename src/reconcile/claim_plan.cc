@@ -98,9 +98,9 @@ Nodes free_nodes(const FleetView& fleet) {
 }
 
 struct HeldNodes {
-  Nodes usable;                  // best to keep first
-  std::vector<model::Id> lost;   // would fit, but the machine does not answer
-  Nodes unfit;                   // no longer what the spec asks for
+  Nodes usable;                 // best to keep first
+  std::vector<model::Id> lost;  // would fit, but the machine does not answer
+  Nodes unfit;                  // no longer what the spec asks for
 };
 
 HeldNodes sort_held(const CapacityClaim& claim, const FleetView& fleet, const Matcher& matcher) {

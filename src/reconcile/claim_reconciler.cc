@@ -18,8 +18,8 @@ Outcome ClaimReconciler::reconcile(const model::Id& id) {
   outcome.waits_for_capacity = plan.pending > 0;
 
   if (plan.is_gone) {
-    const Result<store::Commit> removed = store_.commit_and_wait(
-        {store::Remove{store::Kind::claim, id, claim->version}});
+    const Result<store::Commit> removed =
+        store_.commit_and_wait({store::Remove{store::Kind::claim, id, claim->version}});
     if (!removed) return outcome_of_failed_commit(removed.error());
     log_.info("a capacity claim is gone", {{"claim", id}, {"released", plan.release.size()}});
     return outcome;
@@ -38,8 +38,8 @@ Outcome ClaimReconciler::reconcile(const model::Id& id) {
       after.status.allocated_instances != claim->value.status.allocated_instances ||
       after.status.pending_instances != claim->value.status.pending_instances;
   const std::string detail = explain(plan.conditions, "Nodes are being emptied.");
-  const bool is_visible = update_status(after.status, next, std::move(plan.conditions), detail,
-                                        clock_.now());
+  const bool is_visible =
+      update_status(after.status, next, std::move(plan.conditions), detail, clock_.now());
   if (is_count_changed && !is_visible) {
     after.status.updated_at = model::next_updated_at(after.status.updated_at, clock_.now());
   }

@@ -56,9 +56,9 @@ bool wants_none(const model::Deployment& deployment) {
 
 // The replicas that are not on their way out already, by what is to become of them.
 struct Groups {
-  Replicas current;  // of the present spec, where they belong
-  Replicas old;      // of an earlier spec
-  Replicas homeless; // on a node they must leave
+  Replicas current;   // of the present spec, where they belong
+  Replicas old;       // of an earlier spec
+  Replicas homeless;  // on a node they must leave
   bool is_any_draining = false;
 };
 
@@ -144,7 +144,8 @@ class Planner {
     while (groups_.current.size() > min_) {
       const auto worst = std::max_element(
           groups_.current.begin(), groups_.current.end(), [this](const auto* a, const auto* b) {
-            return std::tuple(!is_serving(*a), a->record.created_at, std::cref(a->record.id).get()) <
+            return std::tuple(!is_serving(*a), a->record.created_at,
+                              std::cref(a->record.id).get()) <
                    std::tuple(!is_serving(*b), b->record.created_at, std::cref(b->record.id).get());
           });
       drain(groups_.current, worst);
@@ -198,8 +199,7 @@ class Planner {
 
   // As many as the ready ones of the present spec make up for.
   void drain_replaced() {
-    const std::size_t serving =
-        count_ready() + groups_.old.size() + groups_.homeless.size();
+    const std::size_t serving = count_ready() + groups_.old.size() + groups_.homeless.size();
     for (std::size_t i = min_; i < serving; ++i) {
       Replicas& from = groups_.homeless.empty() ? groups_.old : groups_.homeless;
       if (from.empty()) return;
@@ -209,10 +209,9 @@ class Planner {
 
   // They wait for a replacement that is coming up, and for nothing else.
   void drain_homeless() {
-    const auto coming = static_cast<std::size_t>(
-        std::count_if(groups_.current.begin(), groups_.current.end(), [](const auto* replica) {
-          return !replica->state || replica->is_starting();
-        }));
+    const auto coming = static_cast<std::size_t>(std::count_if(
+        groups_.current.begin(), groups_.current.end(),
+        [](const auto* replica) { return !replica->state || replica->is_starting(); }));
     while (groups_.homeless.size() > coming + plan_.create.size()) {
       drain(groups_.homeless, groups_.homeless.begin());
     }
@@ -249,8 +248,7 @@ DeploymentPlan plan_deployment(const DeploymentView& view) {
 }
 
 std::uint32_t count_missing(const DeploymentView& view) {
-  if (wants_none(view.deployment) ||
-      view.deployment.status.status == model::Status::failed) {
+  if (wants_none(view.deployment) || view.deployment.status.status == model::Status::failed) {
     return 0;
   }
   const std::size_t current_count = sort_replicas(view).current.size();

@@ -96,9 +96,9 @@ class Reporter {
 
   DeploymentReport report() const {
     DeploymentReport report;
-    report.facts.is_settled = spec_.disabled ? view_.replicas.empty()
-                                             : tally_.ready_current >= wanted_ &&
-                                                   !tally_.is_old_left;
+    report.facts.is_settled = spec_.disabled
+                                  ? view_.replicas.empty()
+                                  : tally_.ready_current >= wanted_ && !tally_.is_old_left;
     report.facts.is_minimum_met = tally_.ready + tally_.coming_back >= wanted_;
     report.facts.problem = tally_.problem;
 
@@ -110,11 +110,11 @@ class Reporter {
         return condition.type == model::condition::routable;
       });
       report.conditions.push_back(routable());
-      const Condition* ready = model::find_condition(view_.deployment.status.conditions,
-                                                     model::condition::ready);
+      const Condition* ready =
+          model::find_condition(view_.deployment.status.conditions, model::condition::ready);
       report.detail = status == model::Status::deleting ? "The deployment is being deleted."
-                      : ready != nullptr               ? ready->message
-                                                       : detail(report.conditions);
+                      : ready != nullptr                ? ready->message
+                                                        : detail(report.conditions);
       return report;
     }
     report.conditions = {model_available(), replicas_ready(), routable()};
@@ -147,25 +147,24 @@ class Reporter {
           make(scheduled, ConditionStatus::is_true, "ReplicasPlaced",
                fmt::format("{} of {} are placed.", tally_.placed, plural(wanted_, "replica"))));
     } else {
-      conditions.push_back(make(
-          scheduled, ConditionStatus::is_false, plan_.shortage->reason,
-          fmt::format("{} {} of {} needed, placed {}, missing {}.", plan_.shortage->message,
-                      plural(wanted_, "replica"), plural(spec_.resources.gpu_count, "GPU"),
-                      wanted_ - plan_.unplaced, plan_.unplaced)));
+      conditions.push_back(
+          make(scheduled, ConditionStatus::is_false, plan_.shortage->reason,
+               fmt::format("{} {} of {} needed, placed {}, missing {}.", plan_.shortage->message,
+                           plural(wanted_, "replica"), plural(spec_.resources.gpu_count, "GPU"),
+                           wanted_ - plan_.unplaced, plan_.unplaced)));
       const std::uint32_t needed = plan_.unplaced * spec_.resources.gpu_count;
       for (const Shortage::Zone& zone : plan_.shortage->zones) {
-        conditions.push_back(make(
-            scheduled, ConditionStatus::is_false, plan_.shortage->reason,
-            fmt::format("needed {}, free {}, missing {} GPUs", needed, zone.free_gpu_count,
-                        needed - std::min(needed, zone.free_gpu_count))));
+        conditions.push_back(
+            make(scheduled, ConditionStatus::is_false, plan_.shortage->reason,
+                 fmt::format("needed {}, free {}, missing {} GPUs", needed, zone.free_gpu_count,
+                             needed - std::min(needed, zone.free_gpu_count))));
         conditions.back().zone = zone.zone;
       }
     }
     for (const auto& [zone, placed] : tally_.placed_in) {
       if (model::find_condition(conditions, scheduled, zone) != nullptr) continue;
-      conditions.push_back(
-          make(scheduled, ConditionStatus::is_true, "ReplicasPlaced",
-               fmt::format("{} placed in this zone.", plural(placed, "replica"))));
+      conditions.push_back(make(scheduled, ConditionStatus::is_true, "ReplicasPlaced",
+                                fmt::format("{} placed in this zone.", plural(placed, "replica"))));
       conditions.back().zone = zone;
     }
     return conditions;

@@ -21,8 +21,8 @@ Outcome GatewayReconciler::reconcile(const model::Id& id) {
       is_deleting ? aspects_of(after.conditions) : describe(gateway->value);
   const Facts facts{.is_settled = true, .is_minimum_met = true};
   const model::Status next = next_status(after.status, after.was_ready, facts);
-  update_status(after, next, std::move(conditions), "It goes with the last deployment that uses it.",
-                clock_.now());
+  update_status(after, next, std::move(conditions),
+                "It goes with the last deployment that uses it.", clock_.now());
   if (after == gateway->value.status) return Outcome::settled();
   const Result<store::Commit> written =
       store_.commit_and_wait({store::Update{.kind = store::Kind::gateway,

@@ -11,8 +11,8 @@ namespace staithe::reconcile {
 // Brings gateways up and away. This very process serves them, so one that is recorded is listening;
 // one that is being deleted goes as soon as no deployment names it any more.
 //
-// Weights & Biases keys that nobody here can verify are all refused: the gateway works as specified,
-// so it is READY, and AuthReady says that the provider cannot be asked.
+// Weights & Biases keys that nobody here can verify are all refused: the gateway works as
+// specified, so it is READY, and AuthReady says that the provider cannot be asked.
 class GatewayReconciler {
  public:
   GatewayReconciler(const Clock& clock, const Log& log, store::Store& store, World& world,

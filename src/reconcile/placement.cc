@@ -20,9 +20,8 @@ bool is_in_class(const NodeSlots& node, const PlacementRequest& request, Capacit
 }
 
 bool is_in_any_class(const NodeSlots& node, const PlacementRequest& request) {
-  return std::any_of(request.classes.begin(), request.classes.end(), [&](CapacityClass capacity) {
-    return is_in_class(node, request, capacity);
-  });
+  return std::any_of(request.classes.begin(), request.classes.end(),
+                     [&](CapacityClass capacity) { return is_in_class(node, request, capacity); });
 }
 
 bool is_suitable(const NodeSlots& node, const PlacementRequest& request) {
@@ -42,8 +41,7 @@ std::optional<Placement> place(Slots& slots, const PlacementRequest& request) {
     }
     NodeSlots* best = nullptr;
     const auto key = [&room_in](const NodeSlots& node) {
-      return std::tuple(node.free_slots.size(),
-                        ~room_in.at(node.zone), std::string_view(node.zone),
+      return std::tuple(node.free_slots.size(), ~room_in.at(node.zone), std::string_view(node.zone),
                         std::string_view(node.node_id));
     };
     for (NodeSlots& node : slots) {
@@ -102,14 +100,14 @@ Shortage explain_shortage(const Slots& slots, const PlacementRequest& request) {
     shortage.message = "The gateways have no zone in common.";
   } else if (free_in.empty() && is_reserved_only) {
     shortage.reason = "NoReservedCapacity";
-    shortage.message =
-        fmt::format("No capacity claim of the organization holds an instance of {} in the "
-                    "gateways' zones.",
-                    request.instance_type);
+    shortage.message = fmt::format(
+        "No capacity claim of the organization holds an instance of {} in the "
+        "gateways' zones.",
+        request.instance_type);
   } else if (!is_offered) {
     shortage.reason = "NoMatchingZone";
-    shortage.message = fmt::format("There is no instance of {} in the gateways' zones.",
-                                   request.instance_type);
+    shortage.message =
+        fmt::format("There is no instance of {} in the gateways' zones.", request.instance_type);
   } else if (!free_in.empty() && gpu_count_max < request.gpu_count) {
     shortage.reason = "InsufficientCapacity";
     shortage.message = fmt::format(

@@ -80,9 +80,10 @@ bool update_status(model::StatusBase& status, Status next, std::vector<Condition
   for (Condition& condition : life_cycle_conditions(next, status.was_ready, detail)) {
     conditions.push_back(std::move(condition));
   }
-  is_visible |= model::remove_conditions(status.conditions, [&conditions](const Condition& present) {
-    return model::find_condition(conditions, present.type, present.zone) == nullptr;
-  });
+  is_visible |=
+      model::remove_conditions(status.conditions, [&conditions](const Condition& present) {
+        return model::find_condition(conditions, present.type, present.zone) == nullptr;
+      });
   for (Condition& condition : conditions) {
     condition.last_update_time = now;
     is_visible |= model::set_condition(status.conditions, std::move(condition));

@@ -16,8 +16,8 @@ enum class Problem : std::uint8_t {
 
 // What a pass found out, as far as the life cycle asks.
 struct Facts {
-  bool is_settled = false;        // the spec is in place as a whole and nothing old is left
-  bool is_minimum_met = false;    // what READY promised still holds
+  bool is_settled = false;      // the spec is in place as a whole and nothing old is left
+  bool is_minimum_met = false;  // what READY promised still holds
   Problem problem = Problem::none;
 };
 

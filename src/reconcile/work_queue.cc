@@ -61,8 +61,8 @@ void WorkQueue::add_failed(const Key& key, Instant now) {
     delay *= 2;
   }
   delay = std::min(delay, options_.failure_delay_max);
-  const auto jitter_ns = static_cast<std::int64_t>(static_cast<double>(delay.count()) / 2 *
-                                                   random_.unit());
+  const auto jitter_ns =
+      static_cast<std::int64_t>(static_cast<double>(delay.count()) / 2 * random_.unit());
   add(key, now + delay - Duration{jitter_ns});
 }
 

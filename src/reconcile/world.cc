@@ -178,8 +178,7 @@ void World::turn(const model::Gateway* before, const model::Gateway* after) {
 }
 
 void World::turn(const model::Deployment* before, const model::Deployment* after) {
-  const bool is_noteworthy = before == nullptr || after == nullptr ||
-                             before->spec != after->spec ||
+  const bool is_noteworthy = before == nullptr || after == nullptr || before->spec != after->spec ||
                              is_competing(*before) != is_competing(*after);
   if (before != nullptr) {
     touched_.insert(Key{Kind::deployment, before->spec.id});

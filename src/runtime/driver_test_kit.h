@@ -179,7 +179,8 @@ class Rig {
     return ear.wait(is_true, [this] { let_time_pass(); });
   }
   std::optional<ReplicaState> find(const model::Id& id) {
-    for (ReplicaState& state : driver().list().value()) {
+    auto states = driver().list().value();
+    for (ReplicaState& state : states) {
       if (state.id == id) return std::move(state);
     }
     return std::nullopt;
@@ -271,7 +272,8 @@ class LocalRig final : public Rig {
   }
   ~LocalRig() override {
     if (driver_ == nullptr) reopen();
-    for (const ReplicaState& state : driver_->list().value()) {
+    const auto states = driver_->list().value();
+    for (const ReplicaState& state : states) {
       EXPECT_TRUE(stop_and_wait(state.id));
     }
   }

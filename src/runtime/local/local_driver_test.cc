@@ -35,7 +35,8 @@ std::set<std::string> environment_of(std::int64_t pid) {
 // The pids that the engine says it has started.
 std::vector<std::int64_t> children_of(LocalRig& rig, const model::Id& id) {
   std::vector<std::int64_t> pids;
-  for (const std::string& line : rig.driver().log_lines(id, 100).value()) {
+  const auto lines = rig.driver().log_lines(id, 100).value();
+  for (const std::string& line : lines) {
     if (line.starts_with("child ")) pids.push_back(std::stoll(line.substr(6)));
   }
   return pids;

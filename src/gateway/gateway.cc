@@ -1,0 +1,40 @@
+#include "gateway/gateway.h"
+
+#include <algorithm>
+
+#include "gateway/proxy_exchange.h"
+#include "gateway/request_plan.h"
+
+namespace staithe::gateway {
+
+Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
+                 const auth::TokenTable& tokens, RouteTableSlot& routes, Metrics&, const Log& log,
+                 const Options& options)
+    : clock_(clock),
+      random_(random),
+      tokens_(tokens),
+      routes_(routes),
+      log_(log),
+      options_(options),
+      client_(loop),
+      reader_(routes, loop, [this](const RouteTable& old_table, const RouteTable& new_table) {
+        // Connections to replicas that are gone serve nobody.
+        const auto& kept = new_table.endpoints();
+        for (const net::Endpoint& endpoint : old_table.endpoints()) {
+          if (!std::binary_search(kept.begin(), kept.end(), endpoint)) client_.forget(endpoint);
+        }
+      }) {}
+
+bool Gateway::claims(const net::RequestHead& head) const {
+  PrefixedTarget split;
+  if (split_gateway_prefix(head.target, split)) return true;
+  const auto host = head.headers.find("host");
+  return host && reader_.table()->find_by_host(*host) != nullptr;
+}
+
+std::unique_ptr<net::ExchangeHandler> Gateway::on_request(const net::RequestHead& head,
+                                                          net::Exchange& exchange) {
+  return std::make_unique<ProxyExchange>(*this, head, exchange);
+}
+
+}  // namespace staithe::gateway

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <memory>
+#include <string_view>
+
+#include "auth/token_table.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "gateway/body_peek.h"
+#include "gateway/options.h"
+#include "gateway/route_table_slot.h"
+#include "net/exchange.h"
+#include "net/http_client.h"
+
+namespace staithe::gateway {
+
+// The data plane of one event loop: its own pool of upstream connections and its own copy of the
+// route table. Takes every request below /gateways/{id} and every one for a gateway's host name.
+// Never waits for the store; it could not if it wanted to.
+class Gateway final : public net::RequestRouter {
+ public:
+  Gateway(net::EventLoop& loop, const Clock& clock, Random& random, const auth::TokenTable& tokens,
+          RouteTableSlot& routes, Metrics& metrics, const Log& log, const Options& options);
+
+  bool claims(const net::RequestHead& head) const;
+  std::unique_ptr<net::ExchangeHandler> on_request(const net::RequestHead& head,
+                                                   net::Exchange& exchange) override;
+
+ private:
+  friend class ProxyExchange;
+
+  const Clock& clock_;
+  Random& random_;
+  const auth::TokenTable& tokens_;
+  RouteTableSlot& routes_;
+  const Log& log_;
+  const Options options_;
+  net::HttpClient client_;
+  JsonPeek json_peek_;
+  RouteTableReader reader_;
+};
+
+}  // namespace staithe::gateway

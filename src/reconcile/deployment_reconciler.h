@@ -1,0 +1,67 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "reconcile/deployment_plan.h"
+#include "reconcile/loop_options.h"
+#include "reconcile/outcome.h"
+#include "reconcile/replica_states.h"
+#include "reconcile/serving.h"
+#include "reconcile/serving_list.h"
+#include "reconcile/world.h"
+#include "store/store.h"
+
+namespace staithe::reconcile {
+
+// Runs a deployment's replicas.
+//
+// A replica's record, with its GPU slots as unique keys, is committed before its engine is started
+// and removed after the engine is known to be gone: at every moment each engine has a record, and a
+// slot is free only when nothing uses it.
+class DeploymentReconciler {
+ public:
+  DeploymentReconciler(const Clock& clock, const Log& log, store::Store& store, World& world,
+                       ReplicaStates& states, ServingList& serving, const Hooks& hooks,
+                       const LoopOptions& options)
+      : clock_(clock),
+        log_(log),
+        store_(store),
+        world_(world),
+        states_(states),
+        serving_(serving),
+        hooks_(hooks),
+        options_(options),
+        started_at_(clock.instant()) {}
+
+  Outcome reconcile(const model::Id& id);
+
+ private:
+  DeploymentView observe(const model::Id& id) const;
+  Result<void> write_intents(const DeploymentView& view, const DeploymentPlan& plan);
+  // The calls of the driver; they note in `outcome` what went wrong and when to look again.
+  void start(const DeploymentView& view, const DeploymentPlan& plan, Outcome& outcome);
+  Result<void> retire(const DeploymentView& view, Outcome& outcome);
+  bool may_stop(const SeenReplica& replica, Outcome& outcome);
+  void watch(const DeploymentView& view, Outcome& outcome) const;
+  Result<void> report(const DeploymentView& view, const DeploymentPlan& plan);
+  Result<void> finish(const model::Id& id);
+
+  const Clock& clock_;
+  const Log& log_;
+  store::Store& store_;
+  World& world_;
+  ReplicaStates& states_;
+  ServingList& serving_;
+  const Hooks& hooks_;
+  const LoopOptions& options_;
+  const Instant started_at_;
+  // Since when replicas drain. Forgotten by a restart, which then grants the time anew.
+  std::map<model::Id, Instant> draining_since_;
+};
+
+}  // namespace staithe::reconcile

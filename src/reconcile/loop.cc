@@ -1,0 +1,200 @@
+#include "reconcile/loop.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "store/records.h"
+
+namespace staithe::reconcile {
+namespace {
+
+using store::Kind;
+using namespace std::chrono_literals;
+
+// Between two looks at the inbox, so that a busy store does not hide what engines do.
+constexpr std::size_t passes_per_step_max = 200;
+constexpr Duration store_delay_first = 50ms;
+constexpr Duration store_delay_max = 2s;
+
+const Key all_nodes{Kind::node, {}};
+const Key all_replicas{Kind::replica, {}};
+
+}  // namespace
+
+// What other threads leave for the loop. Shared with the driver's listener, which may still be
+// running when the loop goes.
+struct Loop::Inbox {
+  std::mutex mutex;  // guards everything below
+  std::condition_variable wake;
+  bool is_woken = false;
+  bool is_stopping = false;
+  std::set<model::Id> deployments;
+
+  void put(const model::Id& deployment_id) {
+    const std::lock_guard lock(mutex);
+    deployments.insert(deployment_id);
+    is_woken = true;
+    wake.notify_one();
+  }
+  void ring() {
+    const std::lock_guard lock(mutex);
+    is_woken = true;
+    wake.notify_one();
+  }
+};
+
+Loop::Loop(const Clock& clock, Random& random, const Log& log, store::Store& store,
+           runtime::Driver& driver, const model::Catalogue& catalogue, LoopOptions options,
+           Hooks hooks)
+    : clock_(clock),
+      log_(log),
+      store_(store),
+      driver_(driver),
+      options_(options),
+      hooks_(std::move(hooks)),
+      world_(store, log),
+      states_(driver),
+      serving_(catalogue, world_, states_, hooks_),
+      nodes_(clock, log, store, driver, world_, options_.node_sync_interval),
+      claims_(clock, log, store, world_),
+      gateways_(clock, log, store, world_, options_.is_wandb_configured),
+      deployments_(clock, log, store, world_, states_, serving_, hooks_, options_),
+      orphans_(log, world_, states_, options_.resync_interval),
+      queue_(random, {options_.failure_delay_first, options_.failure_delay_max}),
+      next_resync_(clock.instant()),
+      inbox_(std::make_shared<Inbox>()) {
+  driver_.set_listener([inbox = inbox_](const model::Id& id) { inbox->put(id); });
+  subscription_ = store_.subscribe([inbox = inbox_] { inbox->ring(); });
+}
+
+Loop::~Loop() {
+  stop();
+  subscription_.reset();
+  driver_.set_listener([](const model::Id&) {});
+}
+
+void Loop::start() {
+  thread_ = Thread("reconcile", [this] { run_until_stopped(); });
+}
+
+void Loop::stop() {
+  {
+    const std::lock_guard lock(inbox_->mutex);
+    inbox_->is_stopping = true;
+    inbox_->wake.notify_one();
+  }
+  thread_.join();
+}
+
+void Loop::run_until_stopped() {
+  std::unique_lock lock(inbox_->mutex);
+  while (!inbox_->is_stopping) {
+    inbox_->is_woken = false;
+    lock.unlock();
+    const Instant due = step();
+    const Duration wait = due - clock_.instant();
+    lock.lock();
+    if (wait <= Duration::zero()) continue;
+    inbox_->wake.wait_for(lock, wait, [this] { return inbox_->is_woken || inbox_->is_stopping; });
+  }
+}
+
+Instant Loop::step() {
+  take_inbox();
+  if (Result<void> taken = take_changes(); !taken) {
+    // Nothing is done on a view that may be old: what seems missing may just not be readable.
+    Duration delay = store_delay_first;
+    for (std::uint32_t i = 0; i < store_failures_ && delay < store_delay_max; ++i) delay *= 2;
+    store_failures_ += 1;
+    log_.warning("the store does not answer", {{"error", taken.error().message}});
+    return clock_.instant() + std::min(delay, store_delay_max);
+  }
+  store_failures_ = 0;
+  states_.expire();
+  adopt();
+  if (clock_.instant() >= next_resync_) resync();
+  for (std::size_t passes = 0; passes < passes_per_step_max; ++passes) {
+    const std::optional<Key> key = queue_.pop(clock_.instant());
+    if (!key) break;
+    run(*key);
+    if (!take_changes()) return clock_.instant() + store_delay_first;
+  }
+  return std::min(queue_.next_due().value_or(next_resync_), next_resync_);
+}
+
+void Loop::take_inbox() {
+  std::set<model::Id> deployments;
+  {
+    const std::lock_guard lock(inbox_->mutex);
+    deployments.swap(inbox_->deployments);
+  }
+  for (const model::Id& id : deployments) queue_.add({Kind::deployment, id}, clock_.instant());
+}
+
+Result<void> Loop::take_changes() {
+  TRY(world_.refresh());
+  const Instant now = clock_.instant();
+  for (const Key& key : world_.take_touched()) queue_.add(key, now);
+  if (world_.take_capacity_changed()) {
+    for (const Key& key : waiting_) queue_.add(key, now);
+  }
+  return {};
+}
+
+// What runs already serves again before anything else is looked at.
+void Loop::adopt() {
+  if (is_adopted_) return;
+  if (Result<void> listed = states_.refresh(); !listed) {
+    log_.warning("the driver does not answer", {{"error", listed.error().message}});
+    return;
+  }
+  serving_.publish_all();
+  is_adopted_ = true;
+}
+
+void Loop::resync() {
+  const Instant now = clock_.instant();
+  next_resync_ = now + options_.resync_interval;
+  queue_.add(all_nodes, now);
+  queue_.add(all_replicas, now);
+  for (const Key& key : world_.keys()) queue_.add(key, now);
+}
+
+void Loop::run(const Key& key) {
+  const Outcome outcome = reconcile(key);
+  const Instant now = clock_.instant();
+  if (outcome.waits_for_capacity) {
+    waiting_.insert(key);
+  } else {
+    waiting_.erase(key);
+  }
+  if (outcome.error) {
+    log_.warning(
+        "a pass failed and will be repeated",
+        {{"kind", store::kind_name(key.kind)}, {"id", key.id}, {"error", outcome.error->message}});
+    queue_.add_failed(key, now);
+    return;
+  }
+  queue_.forget_failures(key);
+  if (outcome.again_after) queue_.add(key, now + *outcome.again_after);
+}
+
+Outcome Loop::reconcile(const Key& key) {
+  switch (key.kind) {
+    case Kind::node:
+      return nodes_.reconcile();
+    case Kind::claim:
+      return claims_.reconcile(key.id);
+    case Kind::gateway:
+      return gateways_.reconcile(key.id);
+    case Kind::deployment:
+      return deployments_.reconcile(key.id);
+    case Kind::replica:
+      return orphans_.reconcile();
+    case Kind::token:
+      break;
+  }
+  return Outcome::settled();
+}
+
+}  // namespace staithe::reconcile

@@ -1,0 +1,97 @@
+#pragma once
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/thread.h"
+#include "model/catalogue.h"
+#include "reconcile/claim_reconciler.h"
+#include "reconcile/deployment_reconciler.h"
+#include "reconcile/gateway_reconciler.h"
+#include "reconcile/key.h"
+#include "reconcile/loop_options.h"
+#include "reconcile/node_reconciler.h"
+#include "reconcile/orphan_sweep.h"
+#include "reconcile/outcome.h"
+#include "reconcile/replica_states.h"
+#include "reconcile/serving.h"
+#include "reconcile/serving_list.h"
+#include "reconcile/work_queue.h"
+#include "reconcile/world.h"
+#include "runtime/driver.h"
+#include "store/store.h"
+
+namespace staithe::reconcile {
+
+// The control plane: makes the world what the store says it should be.
+//
+// It is woken by the store's feed, by the driver's listener and by time, and is told no more than
+// which resource to look at; everything else it reads. One thread does all of it, so nothing here
+// needs a lock but the inbox.
+//
+//   feed, listener, time -> queue of keys -> observe -> plan -> act -> report -> store
+//
+// A process may end between any two calls of the store and the driver: the next one goes on.
+class Loop {
+ public:
+  // Everything named here outlives the loop.
+  Loop(const Clock& clock, Random& random, const Log& log, store::Store& store,
+       runtime::Driver& driver, const model::Catalogue& catalogue, LoopOptions options,
+       Hooks hooks);
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  // Runs step() on a thread of its own until stop().
+  void start();
+  // Ends after the pass that is running. Safe to repeat.
+  void stop();
+
+  // Does everything that is due now and says when more will be. For tests, and for the thread.
+  Instant step();
+
+ private:
+  struct Inbox;
+
+  Result<void> take_changes();
+  void take_inbox();
+  void adopt();
+  void resync();
+  void run(const Key& key);
+  Outcome reconcile(const Key& key);
+  void run_until_stopped();
+
+  const Clock& clock_;
+  const Log& log_;
+  store::Store& store_;
+  runtime::Driver& driver_;
+  const LoopOptions options_;
+  const Hooks hooks_;
+
+  World world_;
+  ReplicaStates states_;
+  ServingList serving_;
+  NodeReconciler nodes_;
+  ClaimReconciler claims_;
+  GatewayReconciler gateways_;
+  DeploymentReconciler deployments_;
+  OrphanSweep orphans_;
+
+  WorkQueue queue_;
+  std::set<Key> waiting_;  // for capacity
+  bool is_adopted_ = false;
+  Instant next_resync_;
+  std::uint32_t store_failures_ = 0;  // in a row
+
+  std::shared_ptr<Inbox> inbox_;
+  std::unique_ptr<store::Store::Subscription> subscription_;
+  Thread thread_;
+};
+
+}  // namespace staithe::reconcile

@@ -1,0 +1,27 @@
+#pragma once
+
+#include "base/log.h"
+#include "reconcile/outcome.h"
+#include "reconcile/replica_states.h"
+#include "reconcile/world.h"
+
+namespace staithe::reconcile {
+
+// Stops engines that no record knows. A record is written before its engine starts and goes after
+// it, so an engine without one is nobody's; but only what was listed before the records were read
+// may be judged by them.
+class OrphanSweep {
+ public:
+  OrphanSweep(const Log& log, World& world, ReplicaStates& states, Duration interval)
+      : log_(log), world_(world), states_(states), interval_(interval) {}
+
+  Outcome reconcile();
+
+ private:
+  const Log& log_;
+  World& world_;
+  ReplicaStates& states_;
+  const Duration interval_;
+};
+
+}  // namespace staithe::reconcile
