@@ -18,6 +18,7 @@ constexpr FaultName fault_names[] = {
     {"reset-mid", Fault::Kind::reset_mid, true},
     {"hang", Fault::Kind::hang, false},
     {"hang-mid", Fault::Kind::hang_mid, true},
+    {"flood", Fault::Kind::flood, true},
     {"status", Fault::Kind::status, true},
 };
 
@@ -44,8 +45,9 @@ Result<Fault> parse_fault(std::string_view text) {
     return Fault{.kind = candidate.kind, .amount = *amount};
   }
   return Error{.code = Code::invalid_argument,
-               .message = "a fault is none, slow-first-byte=MS, reset-before, reset-mid=N, hang, "
-                          "hang-mid=N or status=400..599"};
+               .message =
+                   "a fault is none, slow-first-byte=MS, reset-before, reset-mid=N, hang, "
+                   "hang-mid=N, flood=N or status=400..599"};
 }
 
 }  // namespace staithe::engine

@@ -18,6 +18,7 @@ struct Fault {
     reset_mid,        // closes the connection after `amount` tokens, or within a whole answer
     hang,             // accepts the request and never answers
     hang_mid,         // falls silent after `amount` tokens
+    flood,            // `amount` tokens as fast as the client takes them
     status,           // refuses with the HTTP status `amount`
   };
   Kind kind = Kind::none;
@@ -26,8 +27,8 @@ struct Fault {
   bool operator==(const Fault&) const = default;
 };
 
-// Reads "slow-first-byte=MS", "reset-before", "reset-mid=N", "hang", "hang-mid=N", "status=CODE" or
-// "none". INVALID_ARGUMENT says what is expected.
+// Reads "slow-first-byte=MS", "reset-before", "reset-mid=N", "hang", "hang-mid=N", "flood=N",
+// "status=CODE" or "none". INVALID_ARGUMENT says what is expected.
 Result<Fault> parse_fault(std::string_view text);
 
 // A duration drawn anew each time: evenly from mean - jitter to mean + jitter, or log-normal with
@@ -45,7 +46,7 @@ struct Options {
   Latency time_to_first_token{50, 10};
   Latency inter_token{10, 2};
   LatencyShape shape = LatencyShape::uniform;
-  std::uint32_t tokens_default = 64;       // length of an answer that asks for no max_tokens
+  std::uint32_t tokens_default = 64;        // length of an answer that asks for no max_tokens
   std::uint32_t context_tokens_max = 8192;  // prompt and answer together
   std::uint32_t kv_cache_tokens = 1U << 20;
   std::uint32_t running_max = 256;  // requests beyond wait in line

@@ -143,7 +143,8 @@ Result<std::vector<Prompt>> read_prompts(const Json& object, const char* name) {
     if (prompts.size() != member->size()) prompts.clear();
   }
   if (prompts.empty()) {
-    return bad(name, fmt::format("{} must be a text, a list of token ids, or a list of either", name));
+    return bad(name,
+               fmt::format("{} must be a text, a list of token ids, or a list of either", name));
   }
   return prompts;
 }
@@ -201,7 +202,8 @@ Result<GenerationRequest> parse_generation(std::string_view body, Surface surfac
     request.seed = static_cast<std::uint64_t>(seed->get<std::int64_t>());
   }
   request.is_stream = flag(object, "stream");
-  if (const auto wants = object.find("stream_options"); wants != object.end() && wants->is_object()) {
+  if (const auto wants = object.find("stream_options");
+      wants != object.end() && wants->is_object()) {
     if (!request.is_stream) {
       return bad("stream_options", "stream_options can only be set when stream is true");
     }

@@ -43,8 +43,8 @@ struct EmbeddingRequest {
   bool as_base64 = false;
 };
 
-// NOT_FOUND for a model that is not served, INVALID_ARGUMENT for everything else, with the offending
-// member as the field of its only violation.
+// NOT_FOUND for a model that is not served, INVALID_ARGUMENT for everything else, with the
+// offending member as the field of its only violation.
 Result<GenerationRequest> parse_generation(std::string_view body, Surface surface,
                                            const Options& options);
 Result<EmbeddingRequest> parse_embedding(std::string_view body, const Options& options);

@@ -11,14 +11,14 @@ constexpr std::size_t piece_bytes_max = 6;
 constexpr TokenId token_id_max = 32'000;
 
 constexpr std::array<std::string_view, 64> words = {
-    " the",     " quay",    " wagon",  " of",     " coal",    " river",   " and",     " tide",
-    " a",       " ship",    " waits",  " while",  " water",   " rises",   " slowly",  " under",
-    " bridge",  " iron",    " rails",  " carry",  " heavy",   " load",    " from",    " north",
-    " to",      " harbour", " where",  " men",    " count",   " each",    " crate",   " by",
-    " lantern", " light",   " until",  " morning", " comes",  " with",    " wind",    " that",
-    " smells",  " salt",    " rope",   " tar",    " gulls",   " call",    " over",    " grey",
-    " roofs",   " as",      " engines", " breathe", " steam", " in",      " long",    " white",
-    " clouds",  " above",   " town",   " before", " it",      " wakes",   " again",   "."};
+    " the",     " quay",    " wagon",   " of",      " coal",  " river", " and",    " tide",
+    " a",       " ship",    " waits",   " while",   " water", " rises", " slowly", " under",
+    " bridge",  " iron",    " rails",   " carry",   " heavy", " load",  " from",   " north",
+    " to",      " harbour", " where",   " men",     " count", " each",  " crate",  " by",
+    " lantern", " light",   " until",   " morning", " comes", " with",  " wind",   " that",
+    " smells",  " salt",    " rope",    " tar",     " gulls", " call",  " over",   " grey",
+    " roofs",   " as",      " engines", " breathe", " steam", " in",    " long",   " white",
+    " clouds",  " above",   " town",    " before",  " it",    " wakes", " again",  "."};
 
 bool is_letter(char byte) {
   // Bytes above ASCII belong to letters of other scripts, near enough for counting.
@@ -60,13 +60,17 @@ std::vector<TokenId> tokenize(std::string_view text) {
   return ids;
 }
 
-std::size_t vocabulary_size() { return words.size(); }
+std::size_t vocabulary_size() {
+  return words.size();
+}
 
 std::string_view word(TokenId id) {
   CHECK(id < words.size());
   return words[id];
 }
 
-TokenId draw_word(Random& random) { return static_cast<TokenId>(random.below(words.size())); }
+TokenId draw_word(Random& random) {
+  return static_cast<TokenId>(random.below(words.size()));
+}
 
 }  // namespace staithe::engine

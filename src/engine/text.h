@@ -11,8 +11,8 @@ namespace staithe::engine {
 
 using TokenId = std::uint32_t;
 
-// How many tokens this engine sees in a text: pieces of up to six letters or digits, and every other
-// visible character by itself.
+// How many tokens this engine sees in a text: pieces of up to six letters or digits, and every
+// other visible character by itself.
 std::size_t count_tokens(std::string_view text);
 
 // The same pieces as numbers; equal pieces have equal numbers.

@@ -32,6 +32,8 @@ bool is_about_model(std::string_view reason) {
 
 // A single crash is not a problem yet: the driver starts the engine again.
 Problem problem_of(const ReplicaState& state) {
+  // It served and stopped answering.
+  if (state.phase == ReplicaPhase::starting && !state.reason.empty()) return Problem::recoverable;
   if (state.phase != ReplicaPhase::failed && state.phase != ReplicaPhase::exited) {
     return Problem::none;
   }
@@ -68,7 +70,9 @@ Tally count(const DeploymentView& view) {
     tally.is_old_left |= !is_current;
     if (replica.record.draining) continue;
     if (replica.is_ready()) tally.ready += 1;
-    if (view.is_adopting && replica.is_starting()) tally.coming_back += 1;
+    if (view.is_adopting && replica.is_starting() && replica.state->reason.empty()) {
+      tally.coming_back += 1;
+    }
     if (!is_current) continue;
     tally.placed += 1;
     if (!replica.zone.empty()) tally.placed_in[replica.zone] += 1;

@@ -36,6 +36,10 @@ struct Loop::Inbox {
     is_woken = true;
     wake.notify_one();
   }
+  bool has_deployments() {
+    const std::lock_guard lock(mutex);
+    return !deployments.empty();
+  }
   void ring() {
     const std::lock_guard lock(mutex);
     is_woken = true;
@@ -119,6 +123,7 @@ Instant Loop::step() {
     run(*key);
     if (!take_changes()) return clock_.instant() + store_delay_first;
   }
+  if (inbox_->has_deployments()) return clock_.instant();
   return std::min(queue_.next_due().value_or(next_resync_), next_resync_);
 }
 

@@ -58,7 +58,7 @@ def test_a_client_that_stops_reading_costs_little(make_server):
         pass
     before = resident_kib(server.process.pid)
     # 64 MB if it were all taken in: the engine sends as fast as it can.
-    stalled = raw_request(server.port, "POST", path, [AUTH, JSON, ("x-simulate-fault", "flood")], chat_body(max_tokens=300000))
+    stalled = raw_request(server.port, "POST", path, [AUTH, JSON, ("x-simulate-fault", "flood=300000")], chat_body(max_tokens=16))
     stalled.recv(1024)
     seen = []
 

@@ -37,7 +37,7 @@ class ClaimWriter:
 def stream_forever(server, gateway_id):
     connection = raw_request(server.port, "POST", f"/gateways/{gateway_id}/v1/chat/completions",
                              [("Authorization", "Bearer admin-token"), ("Content-Type", "application/json")],
-                             chat_body(max_tokens=100000))
+                             chat_body(max_tokens=8000))
     assert b"200" in connection.recv(64)
     return connection
 
