@@ -55,9 +55,7 @@ int run_serve(const std::vector<std::string>& arguments, const Environment& envi
     std::cerr << "staithe serve: " << config.error().message << '\n';
     return 2;
   }
-  const auto path = environment.find("PATH");
-  return serve(*std::move(config), own_path(),
-               path == environment.end() ? std::string{} : path->second);
+  return serve(*std::move(config), own_path(), environment);
 }
 
 int run(const std::vector<std::string>& arguments) {

@@ -26,7 +26,9 @@
 #include "base/worker_pool.h"
 #include "gateway/gateway.h"
 #include "net/http_server.h"
+#include "net/port_check.h"
 #include "reconcile/loop.h"
+#include "runtime/engine_catalogue.h"
 #include "runtime/local/local_driver.h"
 #include "store/sqlite/sqlite_store.h"
 #include "wire/api_handler.h"
@@ -72,24 +74,6 @@ Result<runtime::EngineCatalogue> read_engine_catalogue(const Config& config,
   if (config.emulate) {
     for (auto& [name, engine] : catalogue.engines)
       engine = runtime::as_simulated(engine, self_path);
-  }
-  return catalogue;
-}
-
-// Zones and instance types are those of the machines there are.
-model::Catalogue make_catalogue(const std::vector<model::Node>& nodes,
-                                const runtime::EngineCatalogue& engines) {
-  model::Catalogue catalogue;
-  catalogue.engines = engines.offers();
-  for (const model::Node& node : nodes) {
-    if (!catalogue.has_zone(node.zone)) catalogue.zones.push_back(node.zone);
-    if (catalogue.find_instance_type(node.instance_type) == nullptr) {
-      catalogue.instance_types.push_back({.id = node.instance_type, .gpu_count = node.gpu_count});
-    }
-    auto& offered = catalogue.zone_instance_types[node.zone];
-    if (std::find(offered.begin(), offered.end(), node.instance_type) == offered.end()) {
-      offered.push_back(node.instance_type);
-    }
   }
   return catalogue;
 }
@@ -183,10 +167,12 @@ std::string url_host(const std::string& host) {
 // Everything a server is, in the order of its birth; death runs backwards.
 class Server {
  public:
-  Server(Config config, std::string self_path, std::string search_path)
+  Server(Config config, std::string self_path, std::string search_path,
+         std::map<std::string, std::string> engine_environment)
       : config_(std::move(config)),
         self_path_(std::move(self_path)),
         search_path_(std::move(search_path)),
+        engine_environment_(std::move(engine_environment)),
         log_(2, log_level_of(config_)) {}
 
   Result<int> run() {
@@ -275,29 +261,33 @@ class Server {
 
   Result<void> open_driver() {
     TRY_ASSIGN(const runtime::EngineCatalogue engines, read_engine_catalogue(config_, self_path_));
-    runtime::LocalDriverOptions options;
-    options.data_directory = config_.data;
+    runtime::LocalOptions options;
+    options.data_directory = std::filesystem::absolute(config_.data).string();
     options.search_path =
         config_.engine_search_path.empty() ? search_path_ : config_.engine_search_path;
-    options.zone = config_.zone;
-    options.weights.root = config_.weights_root;
-    options.weights.buckets.insert(config_.buckets.begin(), config_.buckets.end());
-    options.port_first = config_.engine_port_first;
-    options.port_last = config_.engine_port_last;
+    options.environment = engine_environment_;
     options.stop_grace = config_.stop_grace;
+    if (config_.engine_port_first > 0) {
+      options.ports = {config_.engine_port_first, config_.engine_port_last};
+    }
+    options.inventory.zone = config_.zone;
     const std::vector<NodeGroup> groups =
         config_.nodes.empty() && config_.emulate ? emulated_nodes() : config_.nodes;
     for (const NodeGroup& group : groups) {
-      options.virtual_nodes.push_back({.zone = group.zone,
-                                       .instance_type = group.instance_type,
-                                       .gpu_count = group.gpu_count,
-                                       .count = group.count,
-                                       .owner_organization = group.owner_organization});
+      options.inventory.virtual_nodes.push_back({.zone = group.zone,
+                                                 .instance_type = group.instance_type,
+                                                 .gpus = group.gpu_count,
+                                                 .count = group.count,
+                                                 .owner_organization = group.owner_organization});
     }
+    runtime::WeightsOptions weights;
+    weights.root = config_.weights_root;
+    weights.bucket_directories = config_.buckets;
     TRY_ASSIGN(driver_,
-               runtime::open_local_driver(options, engines, clock_, random_, log_, metrics_));
+               runtime::LocalDriver::open(std::move(options), engines, runtime::Weights(weights),
+                                          clock_, random_, log_, metrics_));
     TRY_ASSIGN(const std::vector<model::Node> nodes, driver_->nodes());
-    catalogue_ = make_catalogue(nodes, engines);
+    catalogue_ = runtime::make_catalogue(nodes, engines);
     return {};
   }
 
@@ -327,6 +317,7 @@ class Server {
   const Config config_;
   const std::string self_path_;
   const std::string search_path_;
+  const std::map<std::string, std::string> engine_environment_;
   SystemClock clock_;
   SystemRandom random_;
   Log log_;
@@ -342,8 +333,15 @@ class Server {
 
 }  // namespace
 
-int serve(Config config, const std::string& self_path, const std::string& search_path) {
-  Server server(std::move(config), self_path, search_path);
+int serve(Config config, const std::string& self_path, const Environment& environment) {
+  // What an engine may need of ours: where things are, never what is secret.
+  std::map<std::string, std::string> inherited;
+  for (const char* name : {"PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "LD_LIBRARY_PATH"}) {
+    if (const auto found = environment.find(name); found != environment.end())
+      inherited.insert(*found);
+  }
+  const std::string search_path = inherited.contains("PATH") ? inherited.at("PATH") : std::string{};
+  Server server(std::move(config), self_path, search_path, std::move(inherited));
   const Result<int> outcome = server.run();
   if (outcome) return *outcome;
   std::fprintf(stderr, "staithe: %s\n", outcome.error().message.c_str());

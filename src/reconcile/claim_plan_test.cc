@@ -59,8 +59,8 @@ TEST(PlanClaim, takes_nodes_zone_by_zone_in_the_claims_order) {
 }
 
 TEST(PlanClaim, P10_says_what_is_missing_in_each_zone) {
-  const FleetView fleet{.nodes = {machine("a1"), machine("a2"), machine("a3"), machine("a4"),
-                                  machine("a5")}};
+  const FleetView fleet{
+      .nodes = {machine("a1"), machine("a2"), machine("a3"), machine("a4"), machine("a5")}};
   const ClaimPlan plan = plan_claim(wants(8, {"ZONE-A", "ZONE-B"}), fleet);
   EXPECT_EQ(plan.allocated, 5U);
   EXPECT_EQ(plan.pending, 3U);

@@ -19,16 +19,19 @@ TEST(NextStatus, follows_the_table_of_the_life_cycle) {
     Facts facts;
     model::Status to;
   };
-  const Row rows[] = {
-      {creating, under_way, creating}, {creating, settled, ready},    {creating, broken, error},
-      {creating, hopeless, failed},    {creating, enough, creating},  {updating, under_way, updating},
-      {updating, settled, ready},      {updating, broken, error},     {updating, hopeless, failed},
-      {updating, enough, updating},    {ready, settled, ready},       {ready, enough, ready},
-      {ready, under_way, error},       {ready, broken, error},        {ready, hopeless, error},
-      {error, under_way, error},       {error, enough, error},        {error, broken, error},
-      {error, hopeless, error},        {error, settled, ready},       {failed, settled, failed},
-      {failed, broken, failed},        {failed, under_way, failed},   {deleting, settled, deleting},
-      {deleting, broken, deleting},    {deleting, hopeless, deleting}};
+  const Row rows[] = {{creating, under_way, creating}, {creating, settled, ready},
+                      {creating, broken, error},       {creating, hopeless, failed},
+                      {creating, enough, creating},    {updating, under_way, updating},
+                      {updating, settled, ready},      {updating, broken, error},
+                      {updating, hopeless, failed},    {updating, enough, updating},
+                      {ready, settled, ready},         {ready, enough, ready},
+                      {ready, under_way, error},       {ready, broken, error},
+                      {ready, hopeless, error},        {error, under_way, error},
+                      {error, enough, error},          {error, broken, error},
+                      {error, hopeless, error},        {error, settled, ready},
+                      {failed, settled, failed},       {failed, broken, failed},
+                      {failed, under_way, failed},     {deleting, settled, deleting},
+                      {deleting, broken, deleting},    {deleting, hopeless, deleting}};
   for (const Row& row : rows) {
     for (const bool was_ready : {false, true}) {
       EXPECT_EQ(next_status(row.from, was_ready, row.facts), row.to)

@@ -53,7 +53,8 @@ class FusedStore final : public store::Store {
     if (fuse_.is_burnt) return fuse_.error();
     return inner_.get(kind, id);
   }
-  Result<std::vector<store::Record>> list(store::Kind kind, std::string_view organization) override {
+  Result<std::vector<store::Record>> list(store::Kind kind,
+                                          std::string_view organization) override {
     if (fuse_.is_burnt) return fuse_.error();
     return inner_.list(kind, organization);
   }
@@ -348,8 +349,7 @@ class Rig {
   static std::string condition(const std::optional<T>& resource, std::string_view type,
                                std::string_view zone = {}) {
     if (!resource) return "gone";
-    const model::Condition* found =
-        model::find_condition(resource->status.conditions, type, zone);
+    const model::Condition* found = model::find_condition(resource->status.conditions, type, zone);
     if (found == nullptr) return "none";
     const char* status = found->status == model::ConditionStatus::is_true    ? "True/"
                          : found->status == model::ConditionStatus::is_false ? "False/"
@@ -360,8 +360,7 @@ class Rig {
   static std::string message(const std::optional<T>& resource, std::string_view type,
                              std::string_view zone = {}) {
     if (!resource) return "gone";
-    const model::Condition* found =
-        model::find_condition(resource->status.conditions, type, zone);
+    const model::Condition* found = model::find_condition(resource->status.conditions, type, zone);
     return found == nullptr ? "none" : found->message;
   }
   std::vector<model::Replica> replicas(const model::Id& deployment_id) {

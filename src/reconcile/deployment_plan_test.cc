@@ -1,0 +1,284 @@
+#include "reconcile/deployment_plan.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/random.h"
+#include "reconcile/deployment_report.h"
+
+namespace staithe::reconcile {
+namespace {
+
+using runtime::ReplicaPhase;
+using Ids = std::vector<model::Id>;
+
+constexpr std::uint64_t new_hash = 0x2222222200000000;
+constexpr std::uint64_t old_hash = 0x1111111100000000;
+
+NodeSlots node_with(model::Id id, std::vector<std::uint32_t> free) {
+  return {.node_id = std::move(id),
+          .zone = "ZONE-A",
+          .instance_type = "gpu-4x",
+          .gpu_count = 4,
+          .free_slots = std::move(free),
+          .claim_id = {},
+          .organization = {}};
+}
+
+SeenReplica replica(model::Id id, std::uint64_t hash, std::optional<ReplicaPhase> phase,
+                    std::uint32_t slot = 0) {
+  SeenReplica seen;
+  seen.record.id = std::move(id);
+  seen.record.node_id = "n1";
+  seen.record.gpu_slots = {slot};
+  seen.record.spec_hash = hash;
+  seen.zone = "ZONE-A";
+  if (phase) {
+    seen.state.emplace();
+    seen.state->phase = *phase;
+  }
+  return seen;
+}
+
+DeploymentView view_of(std::uint32_t min, std::vector<SeenReplica> replicas = {},
+                       Slots slots = {}) {
+  DeploymentView view;
+  view.deployment.spec.id = "d";
+  view.deployment.spec.resources.gpu_count = 1;
+  view.deployment.spec.autoscaling.min = min;
+  view.deployment.spec.autoscaling.max = min;
+  view.deployment.status.status = model::Status::updating;
+  view.spec_hash = new_hash;
+  view.replicas = std::move(replicas);
+  view.request.instance_type = "gpu-4x";
+  view.request.gpu_count = 1;
+  view.request.classes = {model::CapacityClass::reserved, model::CapacityClass::on_demand};
+  view.slots = std::move(slots);
+  return view;
+}
+
+TEST(PlanDeployment, creates_min_replicas_under_ids_that_a_second_pass_finds_again) {
+  const DeploymentView view = view_of(2, {}, {node_with("n1", {0, 1, 2, 3})});
+  const DeploymentPlan plan = plan_deployment(view);
+  ASSERT_EQ(plan.create.size(), 2U);
+  EXPECT_EQ(plan.create[0].id, "d-0-22222222");
+  EXPECT_EQ(plan.create[1].id, "d-1-22222222");
+  EXPECT_EQ(plan.create[1].gpu_slots, (std::vector<std::uint32_t>{1}));
+  EXPECT_EQ(plan.start, (Ids{"d-0-22222222", "d-1-22222222"}));
+  EXPECT_EQ(plan.unplaced, 0U);
+}
+
+TEST(PlanDeployment, P10_places_what_it_can_and_says_what_is_missing) {
+  const DeploymentPlan plan = plan_deployment(view_of(3, {}, {node_with("n1", {2})}));
+  EXPECT_EQ(plan.create.size(), 1U);
+  EXPECT_EQ(plan.unplaced, 2U);
+  ASSERT_TRUE(plan.shortage.has_value());
+  EXPECT_EQ(plan.shortage->reason, "InsufficientCapacity");
+}
+
+TEST(PlanDeployment, leaves_capacity_to_those_who_are_served_first) {
+  DeploymentView view = view_of(2, {}, {node_with("n1", {0, 1, 2})});
+  view.demands_before = {{view.request, 2}};
+  const DeploymentPlan plan = plan_deployment(view);
+  EXPECT_EQ(plan.create.size(), 1U);
+  EXPECT_EQ(plan.unplaced, 1U);
+}
+
+TEST(PlanDeployment, starts_what_ended_and_lets_what_runs_be) {
+  const DeploymentPlan plan = plan_deployment(view_of(
+      4, {replica("a", new_hash, ReplicaPhase::ready), replica("b", new_hash, ReplicaPhase::exited),
+          replica("c", new_hash, std::nullopt), replica("d", new_hash, ReplicaPhase::starting)}));
+  EXPECT_EQ(plan.start, (Ids{"b", "c"}));
+  EXPECT_TRUE(plan.create.empty());
+  EXPECT_TRUE(plan.drain.empty());
+}
+
+TEST(PlanDeployment, P03_keeps_the_old_replica_until_the_new_one_is_ready) {
+  DeploymentView view =
+      view_of(1, {replica("old", old_hash, ReplicaPhase::ready)}, {node_with("n1", {1})});
+  DeploymentPlan plan = plan_deployment(view);
+  EXPECT_EQ(plan.create.size(), 1U);
+  EXPECT_TRUE(plan.drain.empty());
+
+  view.replicas.push_back(replica("d-0-22222222", new_hash, ReplicaPhase::starting, 1));
+  EXPECT_TRUE(plan_deployment(view).drain.empty());
+  view.replicas.back().state->phase = ReplicaPhase::ready;
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"old"}));
+}
+
+TEST(PlanDeployment, replaces_one_by_one_where_there_is_no_room_for_both) {
+  DeploymentView view = view_of(2,
+                                {replica("old-0", old_hash, ReplicaPhase::ready, 0),
+                                 replica("old-1", old_hash, ReplicaPhase::ready, 1)},
+                                {node_with("n1", {})});
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"old-0"}));
+  view.replicas[0].record.draining = true;
+  EXPECT_TRUE(plan_deployment(view).drain.empty()) << "one at a time";
+  view.replicas[0] = replica("d-0-22222222", new_hash, ReplicaPhase::starting, 0);
+  EXPECT_TRUE(plan_deployment(view).drain.empty()) << "not before the successor serves";
+  view.replicas[0].state->phase = ReplicaPhase::ready;
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"old-1"}));
+}
+
+TEST(PlanDeployment, gives_up_nothing_for_a_spec_that_would_not_fit_anyway) {
+  DeploymentView view =
+      view_of(1, {replica("old", old_hash, ReplicaPhase::ready)}, {node_with("n1", {})});
+  view.request.gpu_count = 4;
+  EXPECT_TRUE(plan_deployment(view).drain.empty());
+  view.request.gpu_count = 1;
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"old"}));
+}
+
+TEST(PlanDeployment, gives_up_old_replicas_at_once_when_they_do_not_serve) {
+  const DeploymentView view =
+      view_of(1, {replica("old", old_hash, ReplicaPhase::exited)}, {node_with("n1", {1})});
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"old"}));
+}
+
+TEST(PlanDeployment, trusts_a_replica_that_is_only_just_being_found_again) {
+  DeploymentView view = view_of(1, {replica("new", new_hash, ReplicaPhase::starting),
+                                    replica("old", old_hash, ReplicaPhase::starting)});
+  view.is_adopting = true;
+  EXPECT_TRUE(plan_deployment(view).drain.empty());
+  view.is_adopting = false;
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"old"}));
+}
+
+TEST(PlanDeployment, moves_replicas_off_a_node_that_is_theirs_no_more) {
+  DeploymentView view =
+      view_of(1, {replica("home", new_hash, ReplicaPhase::ready)}, {node_with("n2", {0})});
+  view.replicas[0].must_leave = true;
+  DeploymentPlan plan = plan_deployment(view);
+  EXPECT_EQ(plan.create.size(), 1U);
+  EXPECT_TRUE(plan.drain.empty()) << "it waits for its successor";
+
+  view.slots.clear();
+  plan = plan_deployment(view);
+  EXPECT_EQ(plan.unplaced, 1U);
+  EXPECT_EQ(plan.drain, (Ids{"home"})) << "there will be none";
+}
+
+TEST(PlanDeployment, stops_everything_when_disabled_or_deleted) {
+  DeploymentView view = view_of(
+      2,
+      {replica("a", new_hash, ReplicaPhase::ready), replica("b", old_hash, ReplicaPhase::starting)},
+      {node_with("n1", {1, 2})});
+  view.deployment.spec.disabled = true;
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"a", "b"}));
+  EXPECT_TRUE(plan_deployment(view).create.empty());
+  view.deployment.spec.disabled = false;
+  view.deployment.status.status = model::Status::deleting;
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"a", "b"}));
+}
+
+TEST(PlanDeployment, starts_nothing_new_once_failed_and_keeps_what_serves) {
+  DeploymentView view = view_of(2,
+                                {replica("hopeless", new_hash, ReplicaPhase::failed),
+                                 replica("old", old_hash, ReplicaPhase::ready)},
+                                {node_with("n1", {1, 2})});
+  view.replicas[0].state->is_terminal = true;
+  view.deployment.status.status = model::Status::failed;
+  const DeploymentPlan plan = plan_deployment(view);
+  EXPECT_EQ(plan.drain, (Ids{"hopeless"}));
+  EXPECT_TRUE(plan.create.empty());
+  EXPECT_TRUE(plan.start.empty());
+}
+
+TEST(PlanDeployment, drops_surplus_that_does_not_serve_before_the_newest) {
+  DeploymentView view = view_of(1, {replica("a", new_hash, ReplicaPhase::ready),
+                                    replica("b", new_hash, ReplicaPhase::starting),
+                                    replica("c", new_hash, ReplicaPhase::ready)});
+  view.replicas[2].record.created_at = Timestamp{std::chrono::seconds{5}};
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"b", "c"}));
+}
+
+TEST(HashOf, changes_with_what_a_replica_runs_and_with_nothing_else) {
+  model::DeploymentSpec spec;
+  spec.runtime = {.engine = "vllm", .version = "1.0.0", .engine_config = {{"a", "bc"}}};
+  spec.resources = {.instance_type = "GPU-4X", .gpu_count = 1};
+  const std::uint64_t hash = hash_of(spec);
+
+  model::DeploymentSpec same = spec;
+  same.name = "other";
+  same.autoscaling = {.min = 3, .max = 9, .concurrency = 4};
+  same.traffic.weight = 7;
+  same.gateway_ids = {"g"};
+  same.disabled = true;
+  same.resources.instance_type = "gpu-4x";
+  EXPECT_EQ(hash_of(same), hash);
+
+  model::DeploymentSpec other = spec;
+  other.runtime.engine_config = {{"ab", "c"}};
+  EXPECT_NE(hash_of(other), hash);
+  other = spec;
+  other.runtime.engine_env = std::exchange(other.runtime.engine_config, {});
+  EXPECT_NE(hash_of(other), hash);
+  other = spec;
+  other.resources.gpu_count = 2;
+  EXPECT_NE(hash_of(other), hash);
+  other = spec;
+  other.model.path = "p";
+  EXPECT_NE(hash_of(other), hash);
+}
+
+// Rolls specs over on random machines, with engines that take their time, and watches that as long
+// as there is room for one more, serving never falls below what it was.
+TEST(PlanDeployment, P13_a_roll_out_with_room_never_serves_with_less_than_min) {
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SeededRandom random(seed);
+    const auto min = static_cast<std::uint32_t>(1 + random.below(3));
+    const std::uint32_t slot_count = min + 1 + static_cast<std::uint32_t>(random.below(3));
+    DeploymentView view = view_of(min);
+    std::set<std::uint32_t> taken;
+    std::uint64_t hash = new_hash;
+    bool was_up = false;
+    for (int turn = 0; turn < 120; ++turn) {
+      std::vector<std::uint32_t> free;
+      for (std::uint32_t slot = 0; slot < slot_count; ++slot) {
+        if (!taken.contains(slot)) free.push_back(slot);
+      }
+      view.slots = {node_with("n1", free)};
+      view.slots[0].gpu_count = slot_count;
+      view.spec_hash = hash;
+      const DeploymentPlan plan = plan_deployment(view);
+      const DeploymentPlan same = plan_deployment(view);
+      ASSERT_EQ(plan.drain, same.drain);
+      ASSERT_EQ(plan.create, same.create);
+
+      for (SeenReplica& each : view.replicas) {
+        const bool drains = std::count(plan.drain.begin(), plan.drain.end(), each.record.id) > 0;
+        each.record.draining |= drains;
+      }
+      for (const model::Replica& record : plan.create) {
+        for (const std::uint32_t slot : record.gpu_slots) ASSERT_TRUE(taken.insert(slot).second);
+        SeenReplica seen;
+        seen.record = record;
+        seen.state.emplace();
+        view.replicas.push_back(std::move(seen));
+      }
+      // Time passes: some become ready, some that drain are gone.
+      std::erase_if(view.replicas, [&](const SeenReplica& each) {
+        if (!each.record.draining || random.below(2) == 0) return false;
+        for (const std::uint32_t slot : each.record.gpu_slots) taken.erase(slot);
+        return true;
+      });
+      for (SeenReplica& each : view.replicas) {
+        if (each.is_starting() && random.below(3) == 0) each.state->phase = ReplicaPhase::ready;
+      }
+      const auto serving = static_cast<std::uint32_t>(std::count_if(
+          view.replicas.begin(), view.replicas.end(),
+          [](const SeenReplica& each) { return each.is_ready() && !each.record.draining; }));
+      was_up |= serving >= min;
+      if (was_up) {
+        ASSERT_GE(serving, min) << "seed " << seed << " turn " << turn;
+      }
+      if (was_up && random.below(25) == 0) hash += 1ULL << 32;
+    }
+    ASSERT_TRUE(was_up) << "seed " << seed;
+  }
+}
+
+}  // namespace
+}  // namespace staithe::reconcile
