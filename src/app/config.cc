@@ -3,7 +3,8 @@
 #include <toml++/toml.h>
 #include <CLI/CLI.hpp>
 
-#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <sstream>
 
 #include "base/encoding.h"
@@ -217,8 +218,8 @@ Result<void> read_nodes(const toml::node& node, Config& config) {
 }
 
 // The structured parts of the file, and a complaint about any key that means nothing.
-Result<void> read_tables(const toml::table& file, const std::vector<std::string>& known,
-                         Config& config) {
+Result<void> read_tables(const toml::table& file, const std::string& text,
+                         const std::vector<std::string>& known, Config& config) {
   for (const auto& [key, node] : file) {
     const std::string name(key.str());
     if (name == "buckets") {
@@ -226,10 +227,11 @@ Result<void> read_tables(const toml::table& file, const std::vector<std::string>
     } else if (name == "nodes") {
       TRY(read_nodes(node, config));
     } else if (name == "engines") {
-      if (!node.is_table()) return wrong("[engines] must be a table of tables, one per engine");
-      std::ostringstream text;
-      text << toml::table{{"engines", *node.as_table()}};
-      config.engines_toml = text.str();
+      if (!node.is_table()) {
+        return wrong("[engines] must be a table of tables, one per engine");
+      }
+      // Read by runtime, from the whole text, so that it can name lines.
+      config.engines_toml = text;
     } else if (std::find(known.begin(), known.end(), name) == known.end()) {
       return wrong("the configuration file has an unknown key " + name +
                    "; see staithe serve --help");
@@ -274,9 +276,13 @@ Result<Config> read_config(const std::vector<std::string>& arguments,
   Config config;
   config.config_path = find_config_path(arguments, environment);
   std::optional<toml::table> file;
+  std::string file_text;
   if (!config.config_path.empty()) {
+    std::ifstream stream(config.config_path);
+    if (!stream) return wrong("cannot read the configuration file " + config.config_path);
+    file_text.assign(std::istreambuf_iterator<char>(stream), {});
     try {
-      file = toml::parse_file(config.config_path);
+      file = toml::parse(file_text, config.config_path);
     } catch (const toml::parse_error& error) {
       std::ostringstream where;
       where << error.source().begin;
@@ -291,7 +297,7 @@ Result<Config> read_config(const std::vector<std::string>& arguments,
   declare(settings, config);
   app.add_option("--config", config.config_path, "TOML file with these settings");
   if (settings.problem()) return *settings.problem();
-  if (file) TRY(read_tables(*file, settings.keys(), config));
+  if (file) TRY(read_tables(*file, file_text, settings.keys(), config));
 
   try {
     std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());

@@ -24,7 +24,7 @@ Outcome NodeReconciler::reconcile() {
     const auto* known = world_.find_node(id);
     if (known == nullptr) {
       if (world_.is_unreadable(store::Kind::node, id)) continue;
-      log_.info("a node joined", {{"node", id},
+      log_.debug("a node joined", {{"node", id},
                                   {"zone", node.zone},
                                   {"instance_type", node.instance_type},
                                   {"gpus", node.gpu_count}});

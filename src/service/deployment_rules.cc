@@ -45,9 +45,12 @@ void check_gateway_ids(Violations& violations, const Texts& ids) {
 }
 
 void check_version(Violations& violations, const pb::DeploymentRuntime& runtime,
-                   const model::EngineOffer* engine, const ServiceOptions& options) {
+                   const model::Catalogue& catalogue, const ServiceOptions& options) {
+  const model::EngineOffer* engine = find_engine(catalogue, runtime.engine());
   if (runtime.version().empty()) {
-    if (!options.default_runtime_version) violations.add("runtime.version", "is required");
+    const bool has_default = options.default_runtime_version &&
+                             !default_version(runtime.engine(), catalogue).empty();
+    if (!has_default) violations.add("runtime.version", "is required");
   } else if (!rules::is_semver(runtime.version())) {
     violations.add("runtime.version", "must be a valid semantic version");
   } else if (engine != nullptr && !contains(engine->versions, runtime.version())) {
@@ -96,7 +99,7 @@ void check_runtime(Violations& violations, const pb::DeploymentRuntime& runtime,
   } else if (engine == nullptr) {
     violations.add("runtime.engine", "must be one of: " + engine_names(catalogue));
   }
-  check_version(violations, runtime, engine, options);
+  check_version(violations, runtime, catalogue, options);
   check_pairs(violations, runtime.engine_config(),
               {.field = "runtime.engineConfig",
                .is_key = rules::is_config_key,

@@ -158,15 +158,15 @@ zone = "US-EAST-01A"
 instance_type = "cpu-1x"
 gpus = 8
 [engines.missing]
-command = ["no-such-engine-anywhere"]
+command = ["no-such-engine-anywhere", "{{port}}"]
 versions = ["1.0.0"]
 needs_weights = false
 [engines.crashing]
-command = ["/bin/false"]
+command = ["/bin/false", "{{port}}"]
 versions = ["1.0.0"]
 needs_weights = false
 [engines.weighty]
-command = ["/bin/true", "{{model_dir}}"]
+command = ["/bin/true", "{{model_dir}}", "{{port}}"]
 versions = ["1.0.0"]
 """)
     return make_server("--config", str(config), emulate=False).start()

@@ -203,7 +203,10 @@ Result<std::unique_ptr<Connection>> open_for_writing(const std::string& path) {
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path,
                                                  const SqliteOptions& options, const Clock& clock,
                                                  const Log& log) {
-  TRY_ASSIGN(UniqueFd ownership, take_ownership(path));
+  UniqueFd ownership;
+  if (options.is_owner) {
+    TRY_ASSIGN(ownership, take_ownership(path));
+  }
   TRY_ASSIGN(auto connection, open_for_writing(path));
   TRY_ASSIGN(auto writer, Writer::start(std::move(connection), options.tombstones_max, path, log));
   TRY_ASSIGN(auto readers, Readers::open(path, options.reader_count, log));

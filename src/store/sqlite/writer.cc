@@ -63,8 +63,9 @@ Writer::Outcome Writer::commit(std::span<const Transaction* const> batch) {
 }
 
 Result<std::vector<Result<Commit>>> Writer::apply_all(std::span<const Transaction* const> batch) {
-  const State before = state_;
   TRY(execute("BEGIN IMMEDIATE"));
+  TRY(read_revision());
+  const State before = state_;
   std::vector<Result<Commit>> results;
   results.reserve(batch.size());
   for (const Transaction* transaction : batch) {
@@ -77,6 +78,15 @@ Result<std::vector<Result<Commit>>> Writer::apply_all(std::span<const Transactio
     TRY(save_state());
   }
   return results;
+}
+
+// A tool may have written since the last batch (SqliteOptions::is_owner).
+Result<void> Writer::read_revision() {
+  Query query(*connection_, "SELECT value FROM meta WHERE name = 'revision'");
+  const int outcome = query.step();
+  if (outcome != SQLITE_ROW) return failure("read the revision", outcome);
+  state_.revision = static_cast<std::uint64_t>(query.integer(0));
+  return {};
 }
 
 Result<Commit> Writer::apply(const Transaction& transaction) {

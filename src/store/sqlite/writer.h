@@ -52,6 +52,7 @@ class Writer {
   Result<void> take_keys(Kind kind, const std::string& id, std::vector<UniqueKey> keys);
   Error key_taken(const UniqueKey& key);
   Result<void> prune_tombstones();
+  Result<void> read_revision();
   Result<void> save_state();
   Result<void> execute(const std::string& sql);
   // UNAVAILABLE for the caller, the cause for the log.
