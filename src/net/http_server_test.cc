@@ -6,6 +6,7 @@
 #include <string>
 
 #include "net/loopback_test_kit.h"
+#include "net/port_check.h"
 
 namespace staithe::net {
 namespace {
@@ -665,6 +666,20 @@ TEST_F(HttpServerTest, drains_by_finishing_what_runs_and_closing_what_rests) {
   EXPECT_TRUE(until([&] { return is_drained; }));
 }
 
+TEST_F(HttpServerTest, closes_behind_an_answer_that_had_begun_before_it_drained) {
+  start();
+  router_.when_ended = [](Seen& seen) { seen.exchange->send_head({}); };
+  RawPeer peer = connect();
+  peer.send(get);
+  ASSERT_TRUE(receives(peer, "chunked\r\n\r\n"));
+  server_->drain([] {});
+  run_turns(loop_, 2);
+  router_.last().exchange->send_body("end");
+  router_.last().exchange->finish();
+  ASSERT_TRUE(until([&] { return peer.is_ended(); }));
+  EXPECT_TRUE(peer.has_received("end\r\n0\r\n\r\n"));
+}
+
 TEST_F(HttpServerTest, closes_all_and_goes_while_answers_run) {
   start();
   RawPeer peer = connect();
@@ -702,6 +717,21 @@ TEST(Listener, says_that_a_port_is_taken) {
   ASSERT_FALSE(listener);
   EXPECT_EQ(listener.error().code, Code::failed_precondition);
   EXPECT_NE(listener.error().message.find("taken"), std::string::npos);
+}
+
+TEST(PortCheck, finds_a_listener_that_would_share_its_port) {
+  const ListenAddress any_port{.host = "127.0.0.1", .port = 0};
+  EXPECT_TRUE(check_port_is_free(any_port));
+  ListenAddress address = any_port;
+  {
+    const Listener listener = listen_on_loopback();
+    address.port = listener.port;
+    const auto outcome = check_port_is_free(address);
+    ASSERT_FALSE(outcome);
+    EXPECT_EQ(outcome.error().code, Code::failed_precondition);
+    EXPECT_TRUE(listen_on(address)) << "another loop shares the port";
+  }
+  EXPECT_TRUE(check_port_is_free(address));
 }
 
 }  // namespace

@@ -205,5 +205,7 @@ def test_missing_weights_heal_when_they_appear(real, tmp_path):
         return next((c for c in real.get("deployments", resource_id)["status"]["conditions"] if c["type"] == kind), {})
 
     until(lambda: condition("ModelAvailable").get("reason") == "PathNotFound", "PathNotFound")
-    pathlib.Path(tmp_path / "weights" / "models" / "late").mkdir()
+    late = pathlib.Path(tmp_path / "weights" / "models" / "late")
+    late.mkdir()
+    (late / "config.json").write_text("{}")
     until(lambda: condition("ModelAvailable").get("status") == "True", "the model being found", seconds=20)
