@@ -3,9 +3,9 @@
 #include "fuzz_input.h"
 #include "net/chunked_codec.h"
 
+namespace staithe::fuzz {
 namespace {
 
-using namespace staithe;
 using Outcome = net::ChunkedDecoder::Outcome;
 
 struct Decoded {
@@ -32,7 +32,7 @@ Decoded decode(std::string_view bytes, std::size_t piece_size) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view bytes = fuzz::text_of(data, size);
+  const std::string_view bytes = text_of(data, size);
   const Decoded at_once = decode(bytes, bytes.size() + 1);
   CHECK(decode(bytes, 1) == at_once);
   CHECK(decode(bytes, 7) == at_once);
@@ -45,3 +45,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   CHECK(again.outcome == Outcome::end && again.body == at_once.body);
   return 0;
 }
+
+}  // namespace staithe::fuzz

@@ -2,10 +2,10 @@
 #include "fuzz_input.h"
 #include "net/http_message.h"
 
-using namespace staithe;
+namespace staithe::fuzz {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view text = fuzz::text_of(data, size);
+  const std::string_view text = text_of(data, size);
   const std::string encoded = percent_encode(text);
   CHECK(net::is_request_target("/" + encoded));
   CHECK(percent_decode(encoded) == text);
@@ -18,3 +18,5 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   return 0;
 }
+
+}  // namespace staithe::fuzz

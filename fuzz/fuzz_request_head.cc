@@ -4,9 +4,8 @@
 #include "net/head_encoder.h"
 #include "net/head_parser.h"
 
+namespace staithe::fuzz {
 namespace {
-
-using namespace staithe;
 
 // What we understood, written by our own encoder, must be understood the same way again: two
 // readers that disagree about a request are how requests are smuggled.
@@ -20,7 +19,7 @@ void check_second_reading(const net::ParsedRequest& first) {
   net::append_request_head(bytes, request, first.head.headers.find("host").value_or(""),
                            net::ConnectionOption::unsaid);
   net::ParsedRequest second;
-  CHECK(fuzz::scan_head(bytes, 1 << 20) == bytes.size());
+  CHECK(scan_head(bytes, 1 << 20) == bytes.size());
   if (net::parse_request_head(bytes, second)) {
     // HTTP/1.0 takes what 1.1 does not: here, an expectation.
     CHECK(first.head.http_minor == 0);
@@ -35,15 +34,17 @@ void check_second_reading(const net::ParsedRequest& first) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  const std::string_view bytes = fuzz::text_of(data, size);
-  const std::size_t head_size = fuzz::scan_head(bytes, 4'096);
+  const std::string_view bytes = text_of(data, size);
+  const std::size_t head_size = scan_head(bytes, 4'096);
   if (head_size == 0) return 0;
   net::ParsedRequest parsed;
   if (net::parse_request_head(bytes.substr(0, head_size), parsed)) return 0;
-  fuzz::check_fields(parsed.head.headers);
+  check_fields(parsed.head.headers);
   CHECK(net::is_token(parsed.head.method));
   CHECK(parsed.head.target == "*" || parsed.head.target.starts_with('/'));
   CHECK(parsed.head.path().size() + parsed.head.query().size() <= parsed.head.target.size());
   check_second_reading(parsed);
   return 0;
 }
+
+}  // namespace staithe::fuzz

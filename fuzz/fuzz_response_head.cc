@@ -1,12 +1,12 @@
 #include "fuzz_input.h"
 #include "net/head_parser.h"
 
-using namespace staithe;
+namespace staithe::fuzz {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using Kind = net::BodyFraming::Kind;
-  const std::string_view bytes = fuzz::text_of(data, size);
-  const std::size_t head_size = fuzz::scan_head(bytes, 4'096);
+  const std::string_view bytes = text_of(data, size);
+  const std::size_t head_size = scan_head(bytes, 4'096);
   if (head_size == 0) return 0;
   const std::string_view head = bytes.substr(0, head_size);
 
@@ -20,8 +20,10 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     CHECK(is_refused);
   }
   if (is_refused) return 0;
-  fuzz::check_fields(to_get.head.headers);
+  check_fields(to_get.head.headers);
   CHECK(to_get.head.status >= 100 && to_get.head.status <= 599);
   CHECK(!to_get.is_persistent || to_get.head.body.kind != Kind::until_close);
   return 0;
 }
+
+}  // namespace staithe::fuzz

@@ -25,10 +25,10 @@ bool is_reserved_word(std::string_view text) {
 // Whether `text` can stand without quotes.
 bool is_plain(std::string_view text) {
   static constexpr std::string_view safe =
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./(),;{}+= ";
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./(),;{}+=$ ";
   if (text.empty() || is_reserved_word(text)) return false;
-  const bool starts_well =
-      std::isalpha(static_cast<unsigned char>(text.front())) != 0 || text.front() == '/';
+  const bool starts_well = std::isalpha(static_cast<unsigned char>(text.front())) != 0 ||
+                           text.front() == '/' || text.front() == '$';
   if (!starts_well || text.back() == ' ') return false;
   return text.find_first_not_of(safe) == std::string_view::npos;
 }

@@ -37,9 +37,9 @@ struct Config {
   std::string weights_root;                    // holds one directory per bucket
   std::map<std::string, std::string> buckets;  // bucket -> directory, before weights_root
   std::vector<NodeGroup> nodes;                // declared instead of the detected machine
-  std::string engines_toml;             // the whole file, if it has [engines] tables
-  std::string engine_search_path;       // where engine binaries are looked up; empty: PATH
-  std::uint16_t engine_port_first = 0;  // 0: any free port
+  std::string engines_toml;                    // the whole file, if it has [engines] tables
+  std::string engine_search_path;              // where engine binaries are looked up; empty: PATH
+  std::uint16_t engine_port_first = 0;         // 0: any free port
   std::uint16_t engine_port_last = 0;
 
   std::uint32_t event_loops = 0;                    // 0: one per core

@@ -45,8 +45,8 @@ const ServedDeployment* choose_deployment(const ServedModel& model, const Replic
   return only;
 }
 
-const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now,
-                                    Random& random, const ReplicaLoad* excluded) {
+const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now, Random& random,
+                                    const ReplicaLoad* excluded) {
   const ServedReplica* best = nullptr;
   bool is_best_avoided = true;
   std::uint32_t best_count = 0;
@@ -57,8 +57,7 @@ const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant 
     const std::uint32_t count = replica.load->in_flight();
     const bool is_better = best == nullptr || (is_best_avoided && !is_avoided) ||
                            (is_best_avoided == is_avoided && count < best_count);
-    const bool is_tie =
-        best != nullptr && is_best_avoided == is_avoided && count == best_count;
+    const bool is_tie = best != nullptr && is_best_avoided == is_avoided && count == best_count;
     if (is_better) {
       tie_count = 1;
     } else if (!is_tie || random.below(++tie_count) != 0) {

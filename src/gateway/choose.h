@@ -18,7 +18,7 @@ const ServedDeployment* choose_deployment(const ServedModel& model,
 
 // The replica with the fewest requests in flight, ties by chance. Replicas that are avoided come
 // into it only if there is no other. Null when there is none but `excluded`.
-const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now,
-                                    Random& random, const ReplicaLoad* excluded = nullptr);
+const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now, Random& random,
+                                    const ReplicaLoad* excluded = nullptr);
 
 }  // namespace staithe::gateway

@@ -13,7 +13,9 @@ constexpr std::string_view server_error = "server_error";
 // A made-up name may be as long as a body; the answer shows enough of it to recognise a typo.
 constexpr std::size_t shown_name_bytes_max = 256;
 
-std::string_view shown(std::string_view name) { return name.substr(0, shown_name_bytes_max); }
+std::string_view shown(std::string_view name) {
+  return name.substr(0, shown_name_bytes_max);
+}
 
 std::string string_or_null(std::string_view text) {
   return text.empty() ? std::string("null") : json_quote(text);
@@ -23,8 +25,8 @@ std::string string_or_null(std::string_view text) {
 
 std::string draw(const ApiError& error) {
   return fmt::format(R"({{"error":{{"message":{},"type":{},"param":{},"code":{}}}}})",
-                     json_quote(error.message), json_quote(error.type),
-                     string_or_null(error.param), string_or_null(error.code));
+                     json_quote(error.message), json_quote(error.type), string_or_null(error.param),
+                     string_or_null(error.code));
 }
 
 namespace errors {
@@ -37,16 +39,18 @@ ApiError unauthorized() {
   return {.status = 401,
           .type = invalid_request,
           .code = "invalid_api_key",
-          .message = "Missing or invalid API access token. Send it as \"Authorization: Bearer "
-                     "<token>\"."};
+          .message =
+              "Missing or invalid API access token. Send it as \"Authorization: Bearer "
+              "<token>\"."};
 }
 
 ApiError keys_not_verifiable() {
   return {.status = 401,
           .type = invalid_request,
           .code = "invalid_api_key",
-          .message = "This gateway takes Weights & Biases API keys, and this server is not set up "
-                     "to verify them."};
+          .message =
+              "This gateway takes Weights & Biases API keys, and this server is not set up "
+              "to verify them."};
 }
 
 ApiError other_organization() {
@@ -57,10 +61,8 @@ ApiError other_organization() {
 }
 
 ApiError not_found(std::string message) {
-  return {.status = 404,
-          .type = invalid_request,
-          .code = "not_found",
-          .message = std::move(message)};
+  return {
+      .status = 404, .type = invalid_request, .code = "not_found", .message = std::move(message)};
 }
 
 ApiError model_not_found(std::string_view name) {
@@ -80,11 +82,11 @@ ApiError method_not_allowed(std::string message, std::string_view allow) {
 }
 
 ApiError too_large(std::size_t bytes_max) {
-  return {.status = 413,
-          .type = invalid_request,
-          .code = "request_too_large",
-          .message = fmt::format("The request body is larger than the limit of {} bytes.",
-                                 bytes_max)};
+  return {
+      .status = 413,
+      .type = invalid_request,
+      .code = "request_too_large",
+      .message = fmt::format("The request body is larger than the limit of {} bytes.", bytes_max)};
 }
 
 ApiError replica_broke() {

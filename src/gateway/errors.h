@@ -11,9 +11,9 @@ namespace staithe::gateway {
 struct ApiError {
   std::uint16_t status = 500;
   std::string_view type;
-  std::string_view code;   // empty: null
-  std::string message;     // for the caller: a sentence, no secrets, no addresses
-  std::string_view param;  // empty: null
+  std::string_view code;            // empty: null
+  std::string message;              // for the caller: a sentence, no secrets, no addresses
+  std::string_view param;           // empty: null
   std::uint32_t retry_after_s = 0;  // 0: the caller is told nothing
   std::string_view allow;           // the Allow header of a 405
 

@@ -138,12 +138,6 @@ std::string without_key(std::string target, std::string_view key) {
   return kept.empty() ? target : target + "?" + kept;
 }
 
-std::string_view bearer_token(std::string_view authorization) {
-  constexpr std::string_view scheme = "bearer ";
-  if (!equals_ignoring_case(authorization.substr(0, scheme.size()), scheme)) return {};
-  return trim(authorization.substr(scheme.size()));
-}
-
 std::string_view given_request_id(const net::RequestHead& head) {
   const std::string_view id = head.headers.find("x-request-id").value_or(std::string_view{});
   const bool is_sane = id.size() <= request_id_bytes_max &&
@@ -151,8 +145,7 @@ std::string_view given_request_id(const net::RequestHead& head) {
   return is_sane ? id : std::string_view{};
 }
 
-void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind,
-                            net::HeaderList& list) {
+void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind, net::HeaderList& list) {
   const NamedByConnection hop(head.headers);
   bool has_cache_control = false;
   bool has_accel_buffering = false;

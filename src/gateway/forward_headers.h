@@ -20,7 +20,7 @@ class StoredHeaders {
 };
 
 struct ForwardedFor {
-  std::string_view key;         // the caller's credential, which no engine may see; or empty
+  std::string_view key;  // the caller's credential, which no engine may see; or empty
   std::string_view request_id;
   std::string_view peer_address;
 };
@@ -32,9 +32,6 @@ StoredHeaders headers_for_engine(const net::RequestHead& head, const ForwardedFo
 
 // `target` without the query parameters whose value is the caller's credential.
 std::string without_key(std::string target, std::string_view key);
-
-// The token of "Bearer TOKEN"; empty for anything else.
-std::string_view bearer_token(std::string_view authorization);
 
 // The request's own id if it has a sane one.
 std::string_view given_request_id(const net::RequestHead& head);

@@ -26,10 +26,7 @@ Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
       }) {}
 
 bool Gateway::claims(const net::RequestHead& head) const {
-  PrefixedTarget split;
-  if (split_gateway_prefix(head.target, split)) return true;
-  const auto host = head.headers.find("host");
-  return host && reader_.table()->find_by_host(*host) != nullptr;
+  return is_for_data_plane(*reader_.table(), head);
 }
 
 std::unique_ptr<net::ExchangeHandler> Gateway::on_request(const net::RequestHead& head,

@@ -10,9 +10,12 @@ constexpr std::string_view requests_help =
     "Inference requests by outcome; client_gone is a client that hung up.";
 
 constexpr std::array failure_kinds = {
-    net::ClientFailure::Kind::connect_refused,    net::ClientFailure::Kind::connect_timeout,
-    net::ClientFailure::Kind::reset,              net::ClientFailure::Kind::protocol,
-    net::ClientFailure::Kind::first_byte_timeout, net::ClientFailure::Kind::idle_timeout,
+    net::ClientFailure::Kind::connect_refused,
+    net::ClientFailure::Kind::connect_timeout,
+    net::ClientFailure::Kind::reset,
+    net::ClientFailure::Kind::protocol,
+    net::ClientFailure::Kind::first_byte_timeout,
+    net::ClientFailure::Kind::idle_timeout,
 };
 
 }  // namespace
@@ -59,12 +62,12 @@ DeploymentMetrics::DeploymentMetrics(Metrics& metrics, const std::string& gatewa
   const MetricLabels labels = {{"gateway", gateway_id}, {"deployment", deployment_id}};
   in_flight = &metrics.gauge("staithe_gateway_in_flight_requests",
                              "Requests at a replica, from its choice to the last byte.", labels);
-  first_byte = &metrics.histogram("staithe_gateway_time_to_first_byte_seconds",
-                                  "From the request's head to the first byte of the answer's body.",
-                                  labels);
-  retries = &metrics.counter("staithe_gateway_retries_total",
-                             "Requests sent to a second replica because none reached the first.",
-                             labels);
+  first_byte =
+      &metrics.histogram("staithe_gateway_time_to_first_byte_seconds",
+                         "From the request's head to the first byte of the answer's body.", labels);
+  retries =
+      &metrics.counter("staithe_gateway_retries_total",
+                       "Requests sent to a second replica because none reached the first.", labels);
   for (const auto kind : failure_kinds) {
     MetricLabels with_kind = labels;
     with_kind.emplace_back("kind", failure_name(kind));

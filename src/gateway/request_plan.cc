@@ -133,8 +133,8 @@ RequestPlan plan_by_header(const ServedGateway& gateway, const net::RequestHead&
                            const Target& target) {
   const std::size_t count = head.headers.count(gateway.header_name);
   if (count == 0) {
-    return errors::bad_request(fmt::format("The request must name the model in the header {}.",
-                                           gateway.header_name));
+    return errors::bad_request(
+        fmt::format("The request must name the model in the header {}.", gateway.header_name));
   }
   if (count > 1) {
     return errors::bad_request(
@@ -185,12 +185,20 @@ bool is_health_check(const net::RequestHead& head, std::string_view target) {
   return (head.method == "GET" || head.method == "HEAD") && split_target(target).path == "/health";
 }
 
-bool split_gateway_prefix(std::string_view target, PrefixedTarget& split) {
-  if (!target.starts_with(gateway_prefix)) return false;
-  target.remove_prefix(gateway_prefix.size());
-  const auto end = std::min(target.find_first_of("/?"), target.size());
-  split = {target.substr(0, end), target.substr(end)};
-  return true;
+Located locate(const RouteTable& table, const net::RequestHead& head) {
+  std::string_view target = head.target;
+  if (target.starts_with(gateway_prefix)) {
+    target.remove_prefix(gateway_prefix.size());
+    const auto end = std::min(target.find_first_of("/?"), target.size());
+    if (const ServedGateway* gateway = table.find_by_id(target.substr(0, end))) {
+      return {gateway, target.substr(end)};
+    }
+  }
+  return {table.find_by_host(head.headers.find("host").value_or("")), head.target};
+}
+
+bool is_for_data_plane(const RouteTable& table, const net::RequestHead& head) {
+  return head.target.starts_with(gateway_prefix) || locate(table, head).gateway != nullptr;
 }
 
 }  // namespace staithe::gateway

@@ -34,11 +34,15 @@ RequestPlan plan_request(const ServedGateway& gateway, const net::RequestHead& h
 // GET /health of a gateway, which needs no token.
 bool is_health_check(const net::RequestHead& head, std::string_view target);
 
-// "/gateways/{id}/rest" in two; false when `target` is no such path.
-struct PrefixedTarget {
-  std::string_view gateway_id;
-  std::string_view rest;  // begins with a slash, or is empty or a query
+// The gateway that a request is for, and the part of its target below the gateway.
+struct Located {
+  const ServedGateway* gateway = nullptr;  // null: there is none
+  std::string_view target;                 // begins with a slash, or is empty or a query
 };
-bool split_gateway_prefix(std::string_view target, PrefixedTarget& split);
+// By a path /gateways/{id}/..., which every host serves, or by the Host header.
+Located locate(const RouteTable& table, const net::RequestHead& head);
+
+// Whether a request is the data plane's to answer, be it with 404.
+bool is_for_data_plane(const RouteTable& table, const net::RequestHead& head);
 
 }  // namespace staithe::gateway

@@ -71,7 +71,7 @@ struct ServedDeployment {
 using SplitTurn = std::atomic<std::uint64_t>;
 struct ServedModel {
   std::string name;
-  Timestamp created_at;  // of its oldest deployment
+  Timestamp created_at;                       // of its oldest deployment
   std::vector<ServedDeployment> deployments;  // enabled ones, at least one
   std::shared_ptr<SplitTurn> turn;            // shared by all loops and successive tables
 };

@@ -104,7 +104,7 @@ TEST(EventLoop, keeps_the_order_of_a_turn) {
   CallingHandler handler([&](std::uint32_t) {
     order += "ready ";
     loop.unwatch(pair.near.get());
-    loop.destroy_later(std::unique_ptr<Dying>(new Dying{order}));
+    loop.destroy_later(std::make_unique<Dying>(order));
     loop.at_end_of_turn([&] {
       order += "flush ";
       loop.at_end_of_turn([&order] { order += "flush-again "; });
@@ -187,10 +187,10 @@ TEST(EventLoop, lets_what_it_still_holds_use_it_while_it_goes) {
   };
   auto loop = std::make_unique<EventLoop>(clock);
   const TimerId timer = loop->run_after(milliseconds(5), [] {});
-  auto canceller = std::shared_ptr<Canceller>(new Canceller{*loop, timer});
+  auto canceller = std::make_shared<Canceller>(*loop, timer);
   loop->run_after(milliseconds(1), [canceller] {});
   loop->post([canceller] {});
-  loop->destroy_later(std::unique_ptr<Canceller>(new Canceller{*loop, timer}));
+  loop->destroy_later(std::make_unique<Canceller>(*loop, timer));
   canceller.reset();
   loop.reset();
 }

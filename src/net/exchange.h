@@ -20,7 +20,7 @@ struct AnswerHead {
 };
 
 // The server's side of one request, whichever HTTP version carries it. One loop thread. Valid until
-// its handler is destroyed.
+// its handler is destroyed; once the exchange is over, calls do nothing.
 //
 // Bytes given to send_* are gathered and written once at the end of the loop turn; what the socket
 // does not take is kept. Above `high_water_bytes` of kept bytes is_congested() turns true and
@@ -61,10 +61,13 @@ class ExchangeHandler {
   virtual void on_request_end() = 0;
   virtual void on_writable() {}
   // The client hung up or broke the protocol. The exchange is over; nothing can be sent any more.
+  // On HTTP/1.1 a client that only shuts its sending side down counts as gone, too, because close()
+  // looks the same; it is still answered if the answer is given as its request ends.
   virtual void on_cancelled() = 0;
 };
 
 // Chooses who answers a request. Called once the head is read; views in `head` die with the call.
+// Null may be returned only if the exchange was finished or aborted within the call.
 // If a client waits for "100 Continue", the server sends it when the handler first lets body bytes
 // in, that is unless the handler has answered or paused the body within this call.
 class RequestRouter {

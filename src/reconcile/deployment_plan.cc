@@ -38,16 +38,13 @@ class Hash {
   std::uint64_t value_ = 0xcbf29ce484222325;
 };
 
-bool is_terminal(const SeenReplica& replica) {
-  return replica.state && replica.state->is_terminal &&
-         (replica.state->phase == ReplicaPhase::failed ||
-          replica.state->phase == ReplicaPhase::exited);
+bool is_down(const SeenReplica& replica) {
+  return !replica.state || replica.state->phase == ReplicaPhase::failed ||
+         replica.state->phase == ReplicaPhase::exited;
 }
 
-bool needs_start(const SeenReplica& replica) {
-  if (!replica.state) return true;
-  return !is_terminal(replica) && (replica.state->phase == ReplicaPhase::failed ||
-                                   replica.state->phase == ReplicaPhase::exited);
+bool is_terminal(const SeenReplica& replica) {
+  return replica.state && replica.state->is_terminal && is_down(replica);
 }
 
 bool wants_none(const model::Deployment& deployment) {
@@ -183,8 +180,12 @@ class Planner {
   }
 
   void start_what_stands() {
+    // What served once and is in ERROR gets another try even where none seems to help: somebody
+    // may have put the weights back. A first start or a roll-out turns FAILED instead.
+    const bool is_error = view_.deployment.status.status == model::Status::error;
     for (const SeenReplica* replica : groups_.current) {
-      if (needs_start(*replica)) plan_.start.push_back(replica->record.id);
+      if (!is_down(*replica) || (is_terminal(*replica) && !is_error)) continue;
+      plan_.start.push_back(replica->record.id);
     }
     for (const model::Replica& replica : plan_.create) plan_.start.push_back(replica.id);
   }

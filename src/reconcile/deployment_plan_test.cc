@@ -95,6 +95,14 @@ TEST(PlanDeployment, starts_what_ended_and_lets_what_runs_be) {
   EXPECT_TRUE(plan.drain.empty());
 }
 
+TEST(PlanDeployment, tries_the_hopeless_again_only_in_error) {
+  DeploymentView view = view_of(1, {replica("a", new_hash, ReplicaPhase::failed)});
+  view.replicas[0].state->is_terminal = true;
+  EXPECT_TRUE(plan_deployment(view).start.empty());
+  view.deployment.status.status = model::Status::error;
+  EXPECT_EQ(plan_deployment(view).start, (Ids{"a"}));
+}
+
 TEST(PlanDeployment, P03_keeps_the_old_replica_until_the_new_one_is_ready) {
   DeploymentView view =
       view_of(1, {replica("old", old_hash, ReplicaPhase::ready)}, {node_with("n1", {1})});

@@ -142,7 +142,7 @@ void DeploymentReconciler::start(const DeploymentView& view, const DeploymentPla
                                  Outcome& outcome) {
   for (const model::Id& id : plan.start) {
     const auto* replica = world_.find_replica(id);
-    if (replica == nullptr || replica->value.draining) continue;
+    if (replica == nullptr || replica->value.draining || is_too_soon(id)) continue;
     const Result<runtime::ReplicaState> started =
         states_.ensure({.id = id,
                         .deployment_id = replica->value.deployment_id,
@@ -152,8 +152,22 @@ void DeploymentReconciler::start(const DeploymentView& view, const DeploymentPla
                         .runtime = view.deployment.spec.runtime,
                         .model = view.deployment.spec.model,
                         .concurrency = view.deployment.spec.autoscaling.concurrency});
-    if (!started) outcome.error = started.error();
+    if (!started) {
+      outcome.error = started.error();
+    } else if (started->phase == ReplicaPhase::failed) {
+      retry_at_[id] = clock_.instant() + options_.retry_interval;
+    } else {
+      retry_at_.erase(id);
+    }
   }
+}
+
+// A start that failed is news from the driver as well, which must not lead to the next one at once.
+bool DeploymentReconciler::is_too_soon(const model::Id& replica_id) const {
+  const auto* state = states_.find(replica_id);
+  if (state == nullptr || state->phase != ReplicaPhase::failed) return false;
+  const auto retry_at = retry_at_.find(replica_id);
+  return retry_at != retry_at_.end() && clock_.instant() < retry_at->second;
 }
 
 Result<void> DeploymentReconciler::retire(const DeploymentView& view, Outcome& outcome) {
@@ -170,6 +184,7 @@ Result<void> DeploymentReconciler::retire(const DeploymentView& view, Outcome& o
     } else {
       removals.push_back(store::Remove{Kind::replica, id, world_.find_replica(id)->version});
       draining_since_.erase(id);
+      retry_at_.erase(id);
       log_.info("a replica is gone", {{"replica", id}, {"node", replica.record.node_id}});
     }
   }
@@ -197,8 +212,9 @@ bool DeploymentReconciler::may_stop(const SeenReplica& replica, Outcome& outcome
 
 // When to look at replicas again whose next change the driver may not tell.
 void DeploymentReconciler::watch(const DeploymentView& view, Outcome& outcome) const {
+  if (view.deployment.status.status == model::Status::failed) return;
   for (const SeenReplica& replica : view.replicas) {
-    if (replica.record.draining || !replica.state || replica.state->is_terminal) continue;
+    if (replica.record.draining || !replica.state) continue;
     switch (replica.state->phase) {
       case ReplicaPhase::starting:
       case ReplicaPhase::stopping:

@@ -45,6 +45,7 @@ class DeploymentReconciler {
   Result<void> write_intents(const DeploymentView& view, const DeploymentPlan& plan);
   // The calls of the driver; they note in `outcome` what went wrong and when to look again.
   void start(const DeploymentView& view, const DeploymentPlan& plan, Outcome& outcome);
+  bool is_too_soon(const model::Id& replica_id) const;
   Result<void> retire(const DeploymentView& view, Outcome& outcome);
   bool may_stop(const SeenReplica& replica, Outcome& outcome);
   void watch(const DeploymentView& view, Outcome& outcome) const;
@@ -62,6 +63,7 @@ class DeploymentReconciler {
   const Instant started_at_;
   // Since when replicas drain. Forgotten by a restart, which then grants the time anew.
   std::map<model::Id, Instant> draining_since_;
+  std::map<model::Id, Instant> retry_at_;  // of replicas whose last start failed
 };
 
 }  // namespace staithe::reconcile

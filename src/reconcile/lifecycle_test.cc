@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "reconcile/testing/rig.h"
@@ -35,7 +36,7 @@ class Life {
     rig_.driver.script({});
     for (const char* id : {"d0", "d1", "d2"}) rig_.driver.script(id, {});
     rig_.busy.clear();
-    EXPECT_TRUE(rig_.run_until([this] { return is_at_rest(); }, 10min));
+    EXPECT_TRUE(rig_.run_until([this] { return is_at_rest(); }, 10min)) << describe();
     for (const char* id : {"d0", "d1", "d2"}) {
       if (rig_.deployment(id)) rig_.erase_deployment(id);
     }
@@ -170,6 +171,39 @@ class Life {
       }
     }
     return true;
+  }
+
+  std::string describe() {
+    std::string text;
+    for (const char* id : {"d0", "d1", "d2"}) {
+      const auto deployment = rig_.deployment(id);
+      if (!deployment) continue;
+      text += fmt::format("{} {} min {}", id, model::status_name(deployment->status.status),
+                          deployment->spec.autoscaling.min);
+      for (const model::Condition& condition : deployment->status.conditions) {
+        text += fmt::format("; {} {}", condition.reason, condition.message);
+      }
+      text += "\n";
+      const auto states = rig_.driver.list();
+      for (const model::Replica& replica : rig_.replicas(id)) {
+        text +=
+            fmt::format("  {} on {} draining {}", replica.id, replica.node_id, replica.draining);
+        for (const auto& state : *states) {
+          if (state.id == replica.id)
+            text += fmt::format(" phase {}", static_cast<int>(state.phase));
+        }
+        text += "\n";
+      }
+    }
+    for (const char* id : {"c0", "c1"}) {
+      const auto claim = rig_.claim(id);
+      if (!claim) continue;
+      text +=
+          fmt::format("{} {} allocated {} pending {} holds {}\n", id,
+                      model::status_name(claim->status.status), claim->status.allocated_instances,
+                      claim->status.pending_instances, claim->status.nodes.size());
+    }
+    return text;
   }
 
   SeededRandom random_;

@@ -448,6 +448,7 @@ TEST_F(ReconcileTest, a_node_that_is_gone_loses_its_replicas_to_another) {
   rig_.driver.add_node(node("n2"));
   rig_.run_for(10s);
   rig_.driver.remove_node("n1");
+  rig_.start_loop();  // which looks at the machines first
   rig_.run_for(10s);
   ASSERT_TRUE(rig_.deployment_is("d1", ready));
   ASSERT_EQ(rig_.replicas("d1").size(), 1U);

@@ -25,9 +25,9 @@ Outcome NodeReconciler::reconcile() {
     if (known == nullptr) {
       if (world_.is_unreadable(store::Kind::node, id)) continue;
       log_.debug("a node joined", {{"node", id},
-                                  {"zone", node.zone},
-                                  {"instance_type", node.instance_type},
-                                  {"gpus", node.gpu_count}});
+                                   {"zone", node.zone},
+                                   {"instance_type", node.instance_type},
+                                   {"gpus", node.gpu_count}});
       transaction.push_back(store::create_step(node, clock_.now()));
     } else if (known->value != node) {
       log_.info("a node changed", {{"node", id}, {"schedulable", node.schedulable}});

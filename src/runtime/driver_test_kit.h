@@ -129,13 +129,13 @@ class Ear {
     const std::lock_guard lock(mutex_);
     return heard_;
   }
-  // False after ten seconds. `is_true` is asked at every change, and now and then for what no
-  // driver tells; `between` lets a clock that stands still go on.
-  bool wait(const std::function<bool()>& is_true, const std::function<void()>& between = {}) {
-    constexpr int turns_max = 2'000;
+  // False after thirty seconds. `is_true` is asked at every change, and now and then for what no
+  // driver tells. `advance` makes a clock that stands still go on; false: time is the real one.
+  bool wait(const std::function<bool()>& is_true, const std::function<bool()>& advance = {}) {
+    constexpr int turns_max = 6'000;
     for (int turn = 0; turn < turns_max; ++turn) {
       if (is_true()) return true;
-      if (between) between();
+      if (advance && advance()) continue;
       std::unique_lock lock(mutex_);
       const std::size_t count = heard_.size();
       changed_.wait_for(lock, std::chrono::milliseconds{5},
@@ -171,12 +171,12 @@ class Rig {
   virtual void set_healthy(const model::Id& id, bool is_healthy) = 0;
   // A process of ours that runs and that no store knows.
   virtual void add_orphan(const model::Id& id, const model::Id& deployment_id) = 0;
-  virtual void let_time_pass() {}
+  virtual bool let_time_pass() { return false; }
 
   Ear ear;
 
   bool wait(const std::function<bool()>& is_true) {
-    return ear.wait(is_true, [this] { let_time_pass(); });
+    return ear.wait(is_true, [this] { return let_time_pass(); });
   }
   std::optional<ReplicaState> find(const model::Id& id) {
     auto states = driver().list().value();
@@ -244,9 +244,10 @@ class FakeRig final : public Rig {
   void add_orphan(const model::Id& id, const model::Id& deployment_id) override {
     driver_.add_orphan(id, deployment_id);
   }
-  void let_time_pass() override {
+  bool let_time_pass() override {
     clock_.advance(std::chrono::milliseconds{10});
     driver_.settle();
+    return true;
   }
 
  private:

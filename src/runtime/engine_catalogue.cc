@@ -12,6 +12,8 @@
 namespace staithe::runtime {
 namespace {
 
+constexpr std::string_view config_argument = "{config}";
+
 Engine vllm() {
   return {
       .name = "vllm",
@@ -55,8 +57,14 @@ Engine llama_cpp() {
   };
 }
 
+// Unlike an engine that is only played, it can be told how to behave.
 Engine simulated(std::string_view self_path) {
-  return as_simulated({.name = "simulated", .versions = {"1.0.0"}}, self_path);
+  Engine engine = as_simulated({.name = "simulated", .versions = {"1.0.0"}}, self_path);
+  engine.allowed_keys = {"fault",         "itl-jitter-ms",  "itl-ms",       "latency-shape",
+                         "load-delay-ms", "max-model-len",  "max-num-seqs", "seed",
+                         "tokens",        "ttft-jitter-ms", "ttft-ms"};
+  engine.command.emplace_back(config_argument);
+  return engine;
 }
 
 Error at(const toml::node& node, std::string message) {

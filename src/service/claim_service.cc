@@ -2,14 +2,17 @@
 
 #include <fmt/format.h>
 
-#include "base/encoding.h"
+#include <algorithm>
 
+#include "base/encoding.h"
 #include "service/claim_rules.h"
 #include "service/commit.h"
 #include "service/convert.h"
 #include "service/errors.h"
 #include "service/lifecycle.h"
+#include "service/owned.h"
 #include "service/request_checks.h"
+#include "service/taken.h"
 #include "service/violations.h"
 #include "store/records.h"
 
@@ -20,11 +23,12 @@ using store::Kind;
 using Stored = store::Versioned<model::CapacityClaim>;
 
 Result<Stored> find_owned(store::Store& store, const Caller& caller, const model::Id& id) {
-  TRY_ASSIGN(auto found, store::get_claim(store, id));
-  if (!found || found->value.spec.organization_id != caller.principal.organization) {
-    return errors::not_found(Kind::claim, id);
-  }
-  return *std::move(found);
+  return owned(store::get_claim(store, id), caller, Kind::claim, id);
+}
+
+Identity identity_of(const model::ClaimSpec& spec) {
+  return {
+      .kind = Kind::claim, .id = spec.id, .organization = spec.organization_id, .name = spec.name};
 }
 
 std::string progress_text(std::uint32_t instance_count) {
@@ -51,14 +55,6 @@ Result<void> check_quota(store::Store& store, const Caller& caller, const Servic
     return errors::quota_exceeded(organization, "claimed instances", quota.claimed_instances);
   }
   return {};
-}
-
-Error translate_taken(Error error, const model::CapacityClaim& claim) {
-  if (error.reason == store::reason_id_taken) return errors::id_taken(Kind::claim, claim.spec.id);
-  if (error.reason == store::reason_key_taken) {
-    return errors::name_taken(Kind::claim, claim.spec.name, error.resources.at(0).name);
-  }
-  return error;
 }
 
 template <typename Response>
@@ -120,17 +116,16 @@ void ClaimService::create(const Caller& caller, const pb::CreateCapacityClaimReq
       to_model(request.resources(), caller.spelling, model::CapacityType::unspecified);
   claim.status.pending_instances = claim.spec.resources.instance_count;
   mark_created(claim.status, clock_.now(), progress_text(claim.spec.resources.instance_count));
-  if (auto allowed = check_quota(store_, caller, options_, {}, claim.spec.resources.instance_count);
-      !allowed) {
-    return done(std::move(allowed).error());
-  }
   prepare_and_commit<Response>(
       store_,
-      [claim, caller]() -> Result<Prepared<Response>> {
+      [this, claim, caller]() -> Result<Prepared<Response>> {
+        TRY(refuse_taken(store_, identity_of(claim.spec)));
+        TRY(check_quota(store_, caller, options_, {}, claim.spec.resources.instance_count));
         return Prepared<Response>{.transaction = {store::create_step(claim)},
                                   .response = answer<Response>(claim, caller)};
       },
-      [claim](Error error) { return translate_taken(std::move(error), claim); }, std::move(done));
+      [claim](Error error) { return translate_taken(std::move(error), identity_of(claim.spec)); },
+      std::move(done));
 }
 
 void ClaimService::update(const Caller& caller, const pb::UpdateCapacityClaimRequest& request,
@@ -188,7 +183,7 @@ void ClaimService::parameters(const Caller&, const pb::GetCapacityClaimParameter
                               Done<pb::GetCapacityClaimParametersResponse> done) {
   pb::GetCapacityClaimParametersResponse response;
   for (const auto& [zone, types] : catalogue_.zone_instance_types) {
-    if (types.empty()) continue;
+    if (types.empty() || !catalogue_.has_zone(zone)) continue;
     auto& listed = (*response.mutable_zone_instance_types())[zone];
     for (const std::string& type : types) listed.add_instance_ids(type);
   }

@@ -48,8 +48,8 @@ void check_version(Violations& violations, const pb::DeploymentRuntime& runtime,
                    const model::Catalogue& catalogue, const ServiceOptions& options) {
   const model::EngineOffer* engine = find_engine(catalogue, runtime.engine());
   if (runtime.version().empty()) {
-    const bool has_default = options.default_runtime_version &&
-                             !default_version(runtime.engine(), catalogue).empty();
+    const bool has_default =
+        options.default_runtime_version && !default_version(runtime.engine(), catalogue).empty();
     if (!has_default) violations.add("runtime.version", "is required");
   } else if (!rules::is_semver(runtime.version())) {
     violations.add("runtime.version", "must be a valid semantic version");

@@ -10,8 +10,11 @@
 #include "service/deployment_rules.h"
 #include "service/errors.h"
 #include "service/lifecycle.h"
+#include "service/owned.h"
+#include "service/references.h"
 #include "service/request_checks.h"
 #include "service/rules.h"
+#include "service/taken.h"
 #include "service/violations.h"
 #include "store/records.h"
 
@@ -22,21 +25,14 @@ using store::Kind;
 using Stored = store::Versioned<model::Deployment>;
 
 Result<Stored> find_owned(store::Store& store, const Caller& caller, const model::Id& id) {
-  TRY_ASSIGN(auto found, store::get_deployment(store, id));
-  if (!found || found->value.spec.organization_id != caller.principal.organization) {
-    return errors::not_found(Kind::deployment, id);
-  }
-  return *std::move(found);
+  return owned(store::get_deployment(store, id), caller, Kind::deployment, id);
 }
 
-Error translate_taken(Error error, const model::Deployment& deployment) {
-  if (error.reason == store::reason_id_taken) {
-    return errors::id_taken(Kind::deployment, deployment.spec.id);
-  }
-  if (error.reason == store::reason_key_taken) {
-    return errors::name_taken(Kind::deployment, deployment.spec.name, error.resources.at(0).name);
-  }
-  return error;
+Identity identity_of(const model::DeploymentSpec& spec) {
+  return {.kind = Kind::deployment,
+          .id = spec.id,
+          .organization = spec.organization_id,
+          .name = spec.name};
 }
 
 template <typename Response>
@@ -50,49 +46,6 @@ std::string progress_text(const model::DeploymentSpec& spec) {
   if (spec.disabled) return "Releasing the replicas.";
   return fmt::format("Starting {} replica{}.", spec.autoscaling.min,
                      spec.autoscaling.min == 1 ? "" : "s");
-}
-
-bool is_offered(const model::Catalogue& catalogue, const model::Gateway& gateway,
-                const std::string& instance_type) {
-  const auto& zones = gateway.spec.zones.empty() ? catalogue.zones : gateway.spec.zones;
-  return std::any_of(zones.begin(), zones.end(), [&](const std::string& zone) {
-    return catalogue.offers(zone, instance_type);
-  });
-}
-
-// The gateways of a spec, each there, not on its way out, and offering the instance type. The steps
-// that come back raise their versions: whoever deletes or narrows one of them at the same moment
-// looks again, and so do we.
-Result<store::Transaction> pin_gateways(store::Store& store, const Caller& caller,
-                                        const model::Catalogue& catalogue,
-                                        const model::DeploymentSpec& spec) {
-  store::Transaction steps;
-  bool is_everywhere = true;
-  for (const model::Id& id : spec.gateway_ids) {
-    TRY_ASSIGN(const auto gateway, store::get_gateway(store, id));
-    if (!gateway || gateway->value.spec.organization_id != caller.principal.organization) {
-      return errors::not_found(Kind::gateway, id);
-    }
-    if (gateway->value.status.status == model::Status::deleting) {
-      return errors::deleting(Kind::gateway, id);
-    }
-    is_everywhere =
-        is_everywhere && is_offered(catalogue, gateway->value, spec.resources.instance_type);
-    steps.push_back(store::Update{.kind = Kind::gateway,
-                                  .id = id,
-                                  .version = gateway->version,
-                                  .spec = {},
-                                  .status = {},
-                                  .keys = {}});
-  }
-  if (!is_everywhere) {
-    Violations violations;
-    violations.add("resources.instanceType",
-                   fmt::format("{} is not available in the zones of the selected gateways",
-                               rules::quoted(spec.resources.instance_type)));
-    TRY(std::move(violations).result());
-  }
-  return steps;
 }
 
 Result<void> check_quota(store::Store& store, const Caller& caller, const ServiceOptions& options,
@@ -119,6 +72,25 @@ void fill_in_version(model::DeploymentSpec& spec, const model::Catalogue& catalo
   if (spec.runtime.version.empty() && options.default_runtime_version) {
     spec.runtime.version = default_version(spec.runtime.engine, catalogue);
   }
+}
+
+// The gateways that were asked for, in that order; without a filter all that a new deployment may
+// name.
+Result<std::vector<model::Gateway>> gateways_in_scope(store::Store& store, const Caller& caller,
+                                                      const Texts& filter) {
+  std::vector<model::Gateway> gateways;
+  for (const std::string& text : filter) {
+    const model::Id id = to_lower(text);
+    TRY_ASSIGN(auto gateway, owned(store::get_gateway(store, id), caller, Kind::gateway, id));
+    gateways.push_back(std::move(gateway.value));
+  }
+  if (!filter.empty()) return gateways;
+  TRY_ASSIGN(auto all, store::list_gateways(store, caller.principal.organization));
+  for (auto& gateway : all) {
+    if (gateway.value.status.status == model::Status::deleting) continue;
+    gateways.push_back(std::move(gateway.value));
+  }
+  return gateways;
 }
 
 // A type that all of the lists have, or any of them.
@@ -204,6 +176,7 @@ void DeploymentService::create(const Caller& caller, const pb::CreateDeploymentR
   prepare_and_commit<Response>(
       store_,
       [this, caller, deployment]() -> Result<Prepared<Response>> {
+        TRY(refuse_taken(store_, identity_of(deployment.spec)));
         TRY_ASSIGN(store::Transaction steps,
                    pin_gateways(store_, caller, catalogue_, deployment.spec));
         TRY(check_quota(store_, caller, options_, deployment.spec, true));
@@ -211,7 +184,9 @@ void DeploymentService::create(const Caller& caller, const pb::CreateDeploymentR
         return Prepared<Response>{.transaction = std::move(steps),
                                   .response = answer<Response>(deployment)};
       },
-      [deployment](Error error) { return translate_taken(std::move(error), deployment); },
+      [deployment](Error error) {
+        return translate_taken(std::move(error), identity_of(deployment.spec));
+      },
       std::move(done));
 }
 
@@ -244,7 +219,8 @@ void DeploymentService::update(const Caller& caller, const pb::UpdateDeploymentR
         return Prepared<Response>{.transaction = std::move(steps),
                                   .response = answer<Response>(deployment)};
       },
-      [wanted](Error error) { return translate_taken(std::move(error), wanted); }, std::move(done));
+      [wanted](Error error) { return translate_taken(std::move(error), identity_of(wanted.spec)); },
+      std::move(done));
 }
 
 void DeploymentService::remove(const Caller& caller, const pb::DeleteDeploymentRequest& request,
@@ -279,24 +255,17 @@ void DeploymentService::parameters(const Caller& caller,
       }
     }
     TRY(std::move(violations).result());
-    TRY_ASSIGN(const auto stored, store::list_gateways(store_, caller.principal.organization));
-    std::map<model::Id, const model::Gateway*> usable;
-    std::vector<model::Id> chosen;
-    for (const auto& gateway : stored) {
-      if (gateway.value.status.status == model::Status::deleting) continue;
-      usable[gateway.value.spec.id] = &gateway.value;
-      if (request.gateway_ids().empty()) chosen.push_back(gateway.value.spec.id);
-    }
-    for (const std::string& id : request.gateway_ids()) {
-      if (!usable.contains(to_lower(id))) return errors::not_found(Kind::gateway, to_lower(id));
-      chosen.push_back(to_lower(id));
-    }
+    TRY_ASSIGN(const std::vector<model::Gateway> gateways,
+               gateways_in_scope(store_, caller, request.gateway_ids()));
 
     pb::GetDeploymentParametersResponse response;
     std::vector<std::vector<std::string>> types;
-    for (const model::Id& id : chosen) {
-      response.add_gateway_ids(id);
-      types.push_back(catalogue_.instance_types_in(usable.at(id)->spec.zones));
+    for (const model::Gateway& gateway : gateways) {
+      response.add_gateway_ids(gateway.spec.id);
+      // A gateway on its way out takes no deployment, whatever its type.
+      types.push_back(gateway.status.status == model::Status::deleting
+                          ? std::vector<std::string>{}
+                          : catalogue_.instance_types_in(gateway.spec.zones));
     }
     set_engines(catalogue_, *response.mutable_runtime_parameters());
     auto& resources = *response.mutable_resource_parameters();

@@ -2,14 +2,17 @@
 
 #include <algorithm>
 
-#include "base/encoding.h"
+#include "model/codec.h"
 #include "service/commit.h"
 #include "service/convert.h"
 #include "service/endpoints.h"
 #include "service/errors.h"
 #include "service/gateway_rules.h"
 #include "service/lifecycle.h"
+#include "service/owned.h"
+#include "service/references.h"
 #include "service/request_checks.h"
+#include "service/taken.h"
 #include "service/violations.h"
 #include "store/records.h"
 
@@ -22,23 +25,14 @@ using Stored = store::Versioned<model::Gateway>;
 constexpr const char* progress_text = "Setting up the endpoint.";
 
 Result<Stored> find_owned(store::Store& store, const Caller& caller, const model::Id& id) {
-  TRY_ASSIGN(auto found, store::get_gateway(store, id));
-  if (!found || found->value.spec.organization_id != caller.principal.organization) {
-    return errors::not_found(Kind::gateway, id);
-  }
-  return *std::move(found);
+  return owned(store::get_gateway(store, id), caller, Kind::gateway, id);
 }
 
-Error translate_taken(Error error, const model::Gateway& gateway) {
-  if (error.reason == store::reason_id_taken)
-    return errors::id_taken(Kind::gateway, gateway.spec.id);
-  if (error.reason != store::reason_key_taken) return error;
-  const store::UniqueKey name =
-      store::name_key(Kind::gateway, gateway.spec.organization_id, gateway.spec.name);
-  if (error.violations.at(0).field == name.scope) {
-    return errors::name_taken(Kind::gateway, gateway.spec.name, error.resources.at(0).name);
-  }
-  return errors::dns_name_taken(error.violations.at(0).description);
+Identity identity_of(const model::GatewaySpec& spec) {
+  return {.kind = Kind::gateway,
+          .id = spec.id,
+          .organization = spec.organization_id,
+          .name = spec.name};
 }
 
 template <typename Response>
@@ -48,19 +42,46 @@ Response answer(const model::Gateway& gateway) {
   return response;
 }
 
-// The deployments, other than those on their way out, that refer to the gateway.
-Result<std::vector<model::Deployment>> users_of(store::Store& store,
-                                                const model::Gateway& gateway) {
-  TRY_ASSIGN(const auto deployments, store::list_deployments(store, gateway.spec.organization_id));
-  std::vector<model::Deployment> users;
-  for (const auto& deployment : deployments) {
-    const auto& ids = deployment.value.spec.gateway_ids;
-    const bool is_user = std::find(ids.begin(), ids.end(), gateway.spec.id) != ids.end();
-    if (is_user && deployment.value.status.status != model::Status::deleting) {
-      users.push_back(deployment.value);
-    }
-  }
-  return users;
+Result<void> check_quota(store::Store& store, const std::string& organization,
+                         const ServiceOptions& options) {
+  const std::uint32_t limit = options.quotas.of(organization).gateways;
+  if (limit == 0) return {};
+  TRY_ASSIGN(const auto present, store.list(Kind::gateway, organization));
+  if (present.size() >= limit) return errors::quota_exceeded(organization, "gateways", limit);
+  return {};
+}
+
+std::vector<model::Id> ids_of(const std::vector<model::Deployment>& deployments) {
+  std::vector<model::Id> ids;
+  for (const model::Deployment& deployment : deployments) ids.push_back(deployment.spec.id);
+  return ids;
+}
+
+using Zones = std::vector<std::string>;
+
+// True when `after` lacks an instance type that `before` offers.
+bool is_narrower(const model::Catalogue& catalogue, const Zones& before, const Zones& after) {
+  const std::vector<std::string> types = catalogue.instance_types_in({});
+  return std::any_of(types.begin(), types.end(), [&](const std::string& type) {
+    return offers(catalogue, before, type) && !offers(catalogue, after, type);
+  });
+}
+
+// A gateway keeps the zones its deployments need.
+Result<void> refuse_stranding(store::Store& store, const model::Catalogue& catalogue,
+                              const model::Gateway& gateway, const Zones& after) {
+  TRY_ASSIGN(auto deployments, deployments_on(store, gateway));
+  std::erase_if(deployments, [&](const model::Deployment& deployment) {
+    const std::string& type = deployment.spec.resources.instance_type;
+    return !offers(catalogue, gateway.spec.zones, type) || offers(catalogue, after, type);
+  });
+  if (deployments.empty()) return {};
+  return errors::gateway_zones_in_use(gateway.spec.id, ids_of(deployments));
+}
+
+template <typename Response>
+Prepared<Response> fence_first(const Stored& gateway) {
+  return {.transaction = {put_up_fence(gateway)}, .response = {}, .next = Next::prepare_again};
 }
 
 }  // namespace
@@ -114,19 +135,19 @@ void GatewayService::create(const Caller& caller, const pb::CreateGatewayRequest
   gateway.spec.organization_id = organization;
   gateway.status.endpoints = gateway_endpoints(gateway.spec, options_.endpoints);
   mark_created(gateway.status, clock_.now(), progress_text);
-  if (const std::uint32_t limit = options_.quotas.of(organization).gateways; limit != 0) {
-    const auto present = store::list_gateways(store_, organization);
-    if (!present) return done(present.error());
-    if (present->size() >= limit)
-      return done(errors::quota_exceeded(organization, "gateways", limit));
-  }
   prepare_and_commit<Response>(
       store_,
-      [gateway]() -> Result<Prepared<Response>> {
-        return Prepared<Response>{.transaction = {store::create_step(gateway)},
+      [this, gateway]() -> Result<Prepared<Response>> {
+        TRY(refuse_taken(store_, identity_of(gateway.spec)));
+        TRY(check_quota(store_, gateway.spec.organization_id, options_));
+        store::Create step = store::create_step(gateway);
+        step.keys = gateway_keys(gateway, options_.endpoints);
+        return Prepared<Response>{.transaction = {std::move(step)},
                                   .response = answer<Response>(gateway)};
       },
-      [gateway](Error error) { return translate_taken(std::move(error), gateway); },
+      [gateway](Error error) {
+        return translate_taken(std::move(error), identity_of(gateway.spec));
+      },
       std::move(done));
 }
 
@@ -139,37 +160,30 @@ void GatewayService::update(const Caller& caller, const pb::UpdateGatewayRequest
   }
   model::GatewaySpec wanted = to_model(request);
   wanted.organization_id = organization;
-  const auto prepare = [this, caller, wanted]() -> Result<Prepared<Response>> {
-    TRY_ASSIGN(Stored stored, find_owned(store_, caller, wanted.id));
-    model::Gateway& gateway = stored.value;
-    if (gateway.status.status == model::Status::deleting) {
-      return errors::deleting(Kind::gateway, gateway.spec.id);
-    }
-    if (gateway.spec == wanted) {
-      return Prepared<Response>{.transaction = {}, .response = answer<Response>(gateway)};
-    }
-    gateway.spec = wanted;
-    TRY_ASSIGN(const std::vector<model::Deployment> users, users_of(store_, gateway));
-    std::vector<model::Id> stranded;
-    const std::vector<std::string> offered = catalogue_.instance_types_in(wanted.zones);
-    for (const model::Deployment& user : users) {
-      const bool is_offered =
-          std::any_of(offered.begin(), offered.end(), [&user](const std::string& type) {
-            return model::fold_instance(type) ==
-                   model::fold_instance(user.spec.resources.instance_type);
-          });
-      if (!is_offered) stranded.push_back(user.spec.id);
-    }
-    if (!stranded.empty()) return errors::gateway_zones_in_use(gateway.spec.id, stranded);
-    gateway.status.endpoints = gateway_endpoints(wanted, options_.endpoints);
-    mark_updated(gateway.status, clock_.now(), progress_text);
-    return Prepared<Response>{.transaction = {store::update_step(gateway, stored.version)},
-                              .response = answer<Response>(gateway)};
-  };
-  model::Gateway named;
-  named.spec = wanted;
   prepare_and_commit<Response>(
-      store_, prepare, [named](Error error) { return translate_taken(std::move(error), named); },
+      store_,
+      [this, caller, wanted]() -> Result<Prepared<Response>> {
+        TRY_ASSIGN(Stored stored, find_owned(store_, caller, wanted.id));
+        model::Gateway& gateway = stored.value;
+        if (gateway.status.status == model::Status::deleting) {
+          return errors::deleting(Kind::gateway, gateway.spec.id);
+        }
+        if (gateway.spec == wanted) {
+          return Prepared<Response>{.transaction = {}, .response = answer<Response>(gateway)};
+        }
+        if (is_narrower(catalogue_, gateway.spec.zones, wanted.zones)) {
+          TRY(refuse_stranding(store_, catalogue_, gateway, wanted.zones));
+          if (!is_fenced(stored)) return fence_first<Response>(stored);
+        }
+        gateway.spec = wanted;
+        gateway.status.endpoints = gateway_endpoints(wanted, options_.endpoints);
+        mark_updated(gateway.status, clock_.now(), progress_text);
+        store::Update step = store::update_step(gateway, stored.version);
+        step.keys = gateway_keys(gateway, options_.endpoints);
+        return Prepared<Response>{.transaction = {std::move(step)},
+                                  .response = answer<Response>(gateway)};
+      },
+      [wanted](Error error) { return translate_taken(std::move(error), identity_of(wanted)); },
       std::move(done));
 }
 
@@ -186,14 +200,13 @@ void GatewayService::remove(const Caller& caller, const pb::DeleteGatewayRequest
         if (gateway.status.status == model::Status::deleting) {
           return Prepared<Response>{.transaction = {}, .response = answer<Response>(gateway)};
         }
-        TRY_ASSIGN(const std::vector<model::Deployment> users, users_of(store_, gateway));
-        if (!users.empty()) {
-          std::vector<model::Id> ids;
-          for (const model::Deployment& user : users) ids.push_back(user.spec.id);
-          return errors::gateway_in_use(gateway.spec.id, ids);
-        }
+        TRY_ASSIGN(const std::vector<model::Deployment> users, deployments_on(store_, gateway));
+        if (!users.empty()) return errors::gateway_in_use(id, ids_of(users));
+        if (!is_fenced(stored)) return fence_first<Response>(stored);
         mark_deleting(gateway.status, clock_.now(), "Taking the endpoint down.");
-        return Prepared<Response>{.transaction = {store::update_step(gateway, stored.version)},
+        store::Update step = store::update_step(gateway, stored.version);
+        step.keys = gateway_keys(gateway, options_.endpoints);
+        return Prepared<Response>{.transaction = {std::move(step)},
                                   .response = answer<Response>(gateway)};
       },
       [](Error error) { return error; }, std::move(done));
@@ -204,6 +217,23 @@ void GatewayService::parameters(const Caller&, const pb::GetGatewayParametersReq
   pb::GetGatewayParametersResponse response;
   for (const std::string& zone : catalogue_.zones) response.add_zones(zone);
   done(std::move(response));
+}
+
+Result<void> GatewayService::refresh_endpoints() {
+  TRY_ASSIGN(const std::vector<Stored> gateways, store::list_gateways(store_));
+  for (const Stored& stored : gateways) {
+    model::GatewayStatus status = stored.value.status;
+    status.endpoints = gateway_endpoints(stored.value.spec, options_.endpoints);
+    if (status == stored.value.status) continue;
+    status.updated_at = model::next_updated_at(status.updated_at, clock_.now());
+    TRY(store_.commit_and_wait({store::Update{.kind = Kind::gateway,
+                                              .id = stored.value.spec.id,
+                                              .version = stored.version,
+                                              .spec = {},
+                                              .status = model::encode(status),
+                                              .keys = {}}}));
+  }
+  return {};
 }
 
 }  // namespace staithe::service

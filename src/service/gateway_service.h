@@ -30,6 +30,10 @@ class GatewayService {
   void parameters(const Caller& caller, const pb::GetGatewayParametersRequest& request,
                   Done<pb::GetGatewayParametersResponse> done);
 
+  // Gives every gateway of the installation the endpoints that today's options say, for a server
+  // that starts at another address than before. Blocks; before the first call is answered.
+  Result<void> refresh_endpoints();
+
  private:
   store::Store& store_;
   const Clock& clock_;

@@ -82,6 +82,7 @@ Result<std::vector<std::string>> FakeDriver::log_lines(const model::Id& replica_
 }
 
 void FakeDriver::set_listener(std::function<void(const model::Id& deployment_id)> on_change) {
+  const std::lock_guard telling(telling_mutex_);
   const std::lock_guard lock(mutex_);
   listener_ = std::move(on_change);
 }
@@ -268,6 +269,10 @@ void FakeDriver::settle_locked() {
 }
 
 void FakeDriver::tell(std::unique_lock<std::mutex> lock) {
+  if (changed_deployments_.empty()) return;
+  lock.unlock();
+  const std::lock_guard telling(telling_mutex_);
+  lock.lock();
   const auto changed = std::exchange(changed_deployments_, {});
   const auto listener = listener_;
   lock.unlock();

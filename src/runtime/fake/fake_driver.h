@@ -106,6 +106,9 @@ class FakeDriver final : public Driver {
 
   const Clock& clock_;
   const BackOffOptions back_off_;
+  // Held while the listener is called, so that calls do not overlap and a replaced listener is done
+  // for; recursive, because the listener may call the driver. Always taken before mutex_.
+  std::recursive_mutex telling_mutex_;
   mutable std::mutex mutex_;  // guards all below; never held while the listener is called
   std::vector<model::Node> nodes_;
   FakeScript default_script_;

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -222,6 +223,25 @@ TEST(LocalDriver, an_engine_inherits_no_descriptor_and_no_secret) {
   EXPECT_FALSE(environment.contains("STAITHE_TOKEN=secret"));
   for (const std::string& entry : environment) EXPECT_FALSE(entry.starts_with("CUDA_")) << entry;
   EXPECT_EQ(read_stat(state.pid)->session, state.pid);
+}
+
+TEST(LocalDriver, an_engine_sees_the_gpus_of_its_slots_alone) {
+  LocalRig rig;
+  const std::string tool = rig.directory.make_file(
+      "bin/nvidia-smi", "#!/bin/sh\nfor i in 1 2 3 4; do echo 'NVIDIA GB200'; done\n");
+  ASSERT_EQ(::chmod(tool.c_str(), 0700), 0);
+  rig.options.search_path = rig.directory.path() + "/bin:" + rig.options.search_path;
+  rig.reopen();
+  EXPECT_EQ(rig.driver().nodes().value()[0].gpu_count, 4U);
+  ReplicaSpec spec = rig.make_spec("r1", Behaviour::normal);
+  spec.gpu_slots = {1, 3};
+
+  const auto state = rig.driver().ensure(spec).value();
+
+  ASSERT_TRUE(rig.wait_for("r1", ReplicaPhase::ready));
+  const auto environment = environment_of(state.pid);
+  EXPECT_TRUE(environment.contains("CUDA_VISIBLE_DEVICES=1,3"));
+  EXPECT_TRUE(environment.contains("CUDA_DEVICE_ORDER=PCI_BUS_ID"));
 }
 
 TEST(LocalDriver, a_model_that_the_engine_serves_by_another_name_is_not_ready) {

@@ -359,10 +359,18 @@ void LocalReplica::kill_now() {
 }
 
 bool LocalReplica::kill_leftovers() {
-  const auto leftovers =
+  // A process on its way out loses its environment, and so its marker, before it gives back its
+  // GPUs: what was once known as a leftover is one until it has ended.
+  std::erase_if(leftovers_, [](const ProcessIdentity& one) { return !is_running(one); });
+  const auto members =
       find_members({.data_mark = context_.data_mark, .replica_id = id(), .session = session_});
-  for (const ProcessIdentity& leftover : leftovers) kill_process(leftover);
-  return leftovers.empty();
+  for (const ProcessIdentity& member : members) {
+    kill_process(member);
+    if (std::find(leftovers_.begin(), leftovers_.end(), member) == leftovers_.end()) {
+      leftovers_.push_back(member);
+    }
+  }
+  return leftovers_.empty();
 }
 
 void LocalReplica::sweep() {

@@ -139,7 +139,8 @@ class LocalReplica final : private net::FdHandler {
   BackOff back_off_;
 
   std::optional<Process> process_;
-  ProcessIdentity session_;  // of the last process that this run saw alive
+  ProcessIdentity session_;                 // of the last process that this run saw alive
+  std::vector<ProcessIdentity> leftovers_;  // killed and not seen to have ended
   Instant started_at_;
   bool is_first_probe_due_ = false;
   std::uint32_t probe_failures_ = 0;  // in a row

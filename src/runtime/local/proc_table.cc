@@ -15,10 +15,10 @@
 namespace staithe::runtime {
 namespace {
 
-constexpr std::string_view data_variable = "STAITHE_DATA";
+constexpr std::string_view data_variable = "STAITHE_INSTALLATION";
 constexpr std::string_view replica_variable = "STAITHE_REPLICA";
 constexpr std::string_view deployment_variable = "STAITHE_DEPLOYMENT";
-constexpr std::string_view port_variable = "STAITHE_PORT";
+constexpr std::string_view port_variable = "STAITHE_REPLICA_PORT";
 
 // A whole small file of /proc, at most 1 MiB of it.
 std::optional<std::string> read_proc_file(const std::string& path) {
@@ -145,6 +145,11 @@ std::vector<ProcessIdentity> find_members(const ReplicaMembers& members) {
     if (is_member) found.push_back({.pid = pid, .start_ticks = stat->start_ticks});
   }
   return found;
+}
+
+bool is_running(const ProcessIdentity& identity) {
+  const auto stat = read_stat(identity.pid);
+  return stat.has_value() && !stat->is_dead() && stat->start_ticks == identity.start_ticks;
 }
 
 void kill_process(const ProcessIdentity& identity) {

@@ -24,8 +24,8 @@ std::optional<ProcessStat> read_stat(std::int64_t pid);
 // A descriptor of the process that has this pid now (pidfd_open(2)); closed when there is none.
 UniqueFd open_pid_fd(std::int64_t pid);
 
-// The environment variables by which an engine process says whose it is. Everything it starts
-// inherits them.
+// The environment variables by which an engine process says whose it is: STAITHE_INSTALLATION,
+// STAITHE_REPLICA, STAITHE_DEPLOYMENT and STAITHE_REPLICA_PORT. Everything it starts inherits them.
 struct Marker {
   std::string data_mark;  // which data directory, and so which installation, it belongs to
   std::string replica_id;
@@ -55,6 +55,8 @@ struct ReplicaMembers {
   ProcessIdentity session;
 };
 std::vector<ProcessIdentity> find_members(const ReplicaMembers& members);
+// Whether exactly this process has not ended yet.
+bool is_running(const ProcessIdentity& identity);
 // Kills exactly this process.
 void kill_process(const ProcessIdentity& identity);
 

@@ -63,6 +63,13 @@ Error schema_too_new(const std::string& path, std::int64_t present, std::int64_t
                 "DATABASE_TOO_NEW");
 }
 
+Error schema_too_old(const std::string& path, std::int64_t present, std::int64_t latest) {
+  return refuse(fmt::format("the database {} has schema version {}, and this Staithe works with "
+                            "version {}; start its server once to bring the database up to date",
+                            path, present, latest),
+                "DATABASE_TOO_OLD");
+}
+
 Error no_write_ahead_log(const std::string& path) {
   return refuse(fmt::format("the file system of the database {} does not support SQLite's "
                             "write-ahead log; choose a data directory on a local disk",

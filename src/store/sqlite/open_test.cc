@@ -96,6 +96,17 @@ TEST(OpenSqliteStore, refuses_a_damaged_database) {
   EXPECT_EQ(refusal(setting).reason, "DATABASE_DAMAGED");
 }
 
+TEST(OpenSqliteStore, makes_and_migrates_nothing_for_a_tool) {
+  SqliteSetting setting;
+  EXPECT_FALSE(setting.try_open({.is_owner = false}));
+  EXPECT_FALSE(std::filesystem::exists(setting.directory.database()));
+
+  std::ofstream(setting.directory.database()).close();
+  const auto store = setting.try_open({.is_owner = false});
+  ASSERT_FALSE(store);
+  EXPECT_EQ(store.error().reason, "DATABASE_TOO_OLD");
+}
+
 TEST(OpenSqliteStore, starts_afresh_in_an_empty_file) {
   SqliteSetting setting;
   std::ofstream(setting.directory.database()).close();

@@ -34,6 +34,10 @@ Result<std::int64_t> present_version(Connection& connection, const std::string& 
   return *version;
 }
 
+std::int64_t latest_version(std::span<const migrations::Migration> migrations) {
+  return migrations.empty() ? 0 : migrations.back().version;
+}
+
 Result<void> run(Connection& connection, const std::string& sql, const std::string& path) {
   const int outcome = connection.execute(sql);
   if (outcome == SQLITE_OK) return {};
@@ -44,7 +48,7 @@ Result<void> migrate_in_transaction(Connection& connection,
                                     std::span<const migrations::Migration> migrations,
                                     const std::string& path) {
   TRY_ASSIGN(const std::int64_t present, present_version(connection, path));
-  const std::int64_t latest = migrations.empty() ? 0 : migrations.back().version;
+  const std::int64_t latest = latest_version(migrations);
   if (present > latest) return open_errors::schema_too_new(path, present, latest);
   for (const migrations::Migration& migration : migrations) {
     if (migration.version <= present) continue;
@@ -65,6 +69,16 @@ Result<void> migrate(Connection& connection, std::span<const migrations::Migrati
   Result<void> migrated = migrate_in_transaction(connection, migrations, path);
   if (!migrated) connection.execute("ROLLBACK");
   return migrated;
+}
+
+Result<void> require_latest_schema(Connection& connection,
+                                   std::span<const migrations::Migration> migrations,
+                                   const std::string& path) {
+  TRY_ASSIGN(const std::int64_t present, present_version(connection, path));
+  const std::int64_t latest = latest_version(migrations);
+  if (present > latest) return open_errors::schema_too_new(path, present, latest);
+  if (present < latest) return open_errors::schema_too_old(path, present, latest);
+  return {};
 }
 
 }  // namespace staithe::store

@@ -14,4 +14,9 @@ namespace staithe::store {
 Result<void> migrate(Connection& connection, std::span<const migrations::Migration> migrations,
                      const std::string& path);
 
+// FAILED_PRECONDITION unless the database is just there.
+Result<void> require_latest_schema(Connection& connection,
+                                   std::span<const migrations::Migration> migrations,
+                                   const std::string& path);
+
 }  // namespace staithe::store

@@ -169,7 +169,15 @@ class SqliteStore final : public Store {
   Thread thread_;  // last: it uses all of the above
 };
 
-Result<std::unique_ptr<Connection>> open_for_writing(const std::string& path) {
+Result<void> check_health(Connection& connection, const std::string& path) {
+  Query query(connection, "PRAGMA quick_check(1)");
+  const int outcome = query.step();
+  if (outcome != SQLITE_ROW) return open_errors::unusable(path, outcome, connection.message());
+  if (query.text(0) != "ok") return open_errors::damaged(path, query.text(0));
+  return {};
+}
+
+Result<std::unique_ptr<Connection>> open_for_writing(const std::string& path, bool is_owner) {
   auto opened = Connection::open(path, Connection::Access::read_write);
   if (!opened) return open_errors::unusable(path, SQLITE_CANTOPEN, opened.error().message);
   std::unique_ptr<Connection> connection = std::move(opened).value();
@@ -186,14 +194,11 @@ Result<std::unique_ptr<Connection>> open_for_writing(const std::string& path) {
   const int settings =
       connection->execute("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
   if (settings != SQLITE_OK) return open_errors::unusable(path, settings, connection->message());
-  {
-    Query query(*connection, "PRAGMA quick_check(1)");
-    const int outcome = query.step();
-    if (outcome != SQLITE_ROW) {
-      return open_errors::unusable(path, outcome, connection->message());
-    }
-    if (query.text(0) != "ok") return open_errors::damaged(path, query.text(0));
+  if (!is_owner) {
+    TRY(require_latest_schema(*connection, migrations::all(), path));
+    return connection;
   }
+  TRY(check_health(*connection, path));
   TRY(migrate(*connection, migrations::all(), path));
   return connection;
 }
@@ -207,7 +212,7 @@ Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path,
   if (options.is_owner) {
     TRY_ASSIGN(ownership, take_ownership(path));
   }
-  TRY_ASSIGN(auto connection, open_for_writing(path));
+  TRY_ASSIGN(auto connection, open_for_writing(path, options.is_owner));
   TRY_ASSIGN(auto writer, Writer::start(std::move(connection), options.tombstones_max, path, log));
   TRY_ASSIGN(auto readers, Readers::open(path, options.reader_count, log));
   return {std::make_unique<SqliteStore>(std::move(ownership), std::move(writer), std::move(readers),

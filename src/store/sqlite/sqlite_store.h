@@ -17,15 +17,16 @@ struct SqliteOptions {
   std::size_t batch_length_max = 1'024;   // transactions that share one flush
   std::size_t tombstones_max = 100'000;   // removals the change feed remembers
   std::size_t reader_count = 4;           // connections for reads
-  // A server owns its database alone. A tool (`staithe token`) may write beside it: revisions are
-  // read within each transaction, and the server's feed finds what the tool wrote.
+  // A server owns its database alone. A tool (`staithe token`) may read and write beside it; it
+  // makes and migrates nothing. Nobody is woken by what another process wrote: who follows the feed
+  // looks again from time to time.
   bool is_owner = true;
   Metrics* metrics = nullptr;  // staithe_store_*; may be null, outlives the store
 };
 
-// Opens the database at `path`, making or migrating it if needed, and takes it for this process
-// alone: FAILED_PRECONDITION if another one has it. An error here is for the operator: it names the
-// path and what to do. `clock` and `log` outlive the store.
+// Opens the database at `path`. An owner makes or migrates it if needed and takes it for this
+// process alone: FAILED_PRECONDITION if another one has it. An error here is for the operator: it
+// names the path and what to do. `clock` and `log` outlive the store.
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path,
                                                  const SqliteOptions& options, const Clock& clock,
                                                  const Log& log);

@@ -124,6 +124,24 @@ TEST(SqliteStore, a_transaction_that_writes_nothing_costs_no_flush_and_wakes_nob
   EXPECT_EQ(setting.flush_count(), flushes_before);
 }
 
+TEST(SqliteStore, and_a_tool_beside_it_build_on_what_the_other_wrote) {
+  SqliteSetting setting;
+  const auto server = setting.open({.tombstones_max = 2});
+  ASSERT_TRUE(server->commit_and_wait({make_create("a"), make_create("b")}));
+  {
+    const auto tool = setting.open({.tombstones_max = 2, .is_owner = false});
+    EXPECT_EQ(tool->list(Kind::claim)->size(), 2u);
+    EXPECT_EQ(tool->commit_and_wait({Remove{Kind::claim, "a", 1}})->revision, 2u);
+    EXPECT_EQ(tool->commit_and_wait({Remove{Kind::claim, "b", 1}})->revision, 3u);
+    EXPECT_EQ(server->changes_since(1, 10)->changes.size(), 2u);
+    EXPECT_EQ(server->commit_and_wait({make_create("a")})->revision, 4u);
+    EXPECT_EQ(tool->commit_and_wait({make_create("c")})->revision, 5u);
+  }
+  ASSERT_TRUE(server->commit_and_wait({make_create("b")}));
+  EXPECT_EQ(server->changes_since(0, 10)->changes.size(), 3u) << "no removal is left";
+  EXPECT_FALSE(setting.try_open()) << "a tool leaves the ownership alone";
+}
+
 // While it lives, no file of this process grows beyond `bytes`: a full disk as SQLite sees one.
 class FullDisk {
  public:

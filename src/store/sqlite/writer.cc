@@ -31,28 +31,46 @@ Result<std::unique_ptr<Writer>> Writer::start(std::unique_ptr<Connection> connec
                                               std::size_t tombstones_max, const std::string& path,
                                               const Log& log) {
   std::unique_ptr<Writer> writer(new Writer(std::move(connection), tombstones_max, log));
-  Query query(*writer->connection_,
+  const int outcome = writer->catch_up();
+  if (outcome != SQLITE_OK) {
+    return open_errors::unusable(path, outcome, writer->connection_->message());
+  }
+  return writer;
+}
+
+int Writer::catch_up() {
+  std::int64_t data_version = 0;
+  {
+    Query query(*connection_, "PRAGMA data_version");
+    const int outcome = query.step();
+    if (outcome != SQLITE_ROW) return outcome;
+    data_version = query.integer(0);
+  }
+  if (data_version == data_version_) return SQLITE_OK;
+  Query query(*connection_,
               "SELECT (SELECT value FROM meta WHERE name = 'revision'),"
               " (SELECT value FROM meta WHERE name = 'tombstones_pruned_to'),"
               " (SELECT count(*) FROM tombstones)");
   const int outcome = query.step();
-  if (outcome != SQLITE_ROW) {
-    return open_errors::unusable(path, outcome, writer->connection_->message());
-  }
-  writer->state_ = {.revision = static_cast<std::uint64_t>(query.integer(0)),
-                    .tombstones_pruned_to = static_cast<std::uint64_t>(query.integer(1)),
-                    .tombstone_count = static_cast<std::uint64_t>(query.integer(2))};
-  return writer;
+  if (outcome != SQLITE_ROW) return outcome;
+  state_ = {.revision = static_cast<std::uint64_t>(query.integer(0)),
+            .tombstones_pruned_to = static_cast<std::uint64_t>(query.integer(1)),
+            .tombstone_count = static_cast<std::uint64_t>(query.integer(2))};
+  data_version_ = data_version;
+  return SQLITE_OK;
 }
 
 Writer::Outcome Writer::commit(std::span<const Transaction* const> batch) {
+  Result<void> ended = begin();
   const State before = state_;
-  auto results = apply_all(batch);
-  const bool has_written = state_ != before;
-  Result<void> ended;
-  if (results) ended = execute(has_written ? "COMMIT" : "ROLLBACK");
-  if (results && ended) return {std::move(results).value(), has_written};
-
+  if (ended) {
+    auto results = apply_all(batch);
+    const bool has_written = state_ != before;
+    if (results) {
+      ended = execute(has_written ? "COMMIT" : "ROLLBACK");
+      if (ended) return {std::move(results).value(), has_written};
+    }
+  }
   // Some failures have rolled back by themselves, and then this one fails; either way nothing
   // stays.
   connection_->execute("ROLLBACK");
@@ -62,9 +80,14 @@ Writer::Outcome Writer::commit(std::span<const Transaction* const> batch) {
   return outcome;
 }
 
-Result<std::vector<Result<Commit>>> Writer::apply_all(std::span<const Transaction* const> batch) {
+Result<void> Writer::begin() {
   TRY(execute("BEGIN IMMEDIATE"));
-  TRY(read_revision());
+  const int outcome = catch_up();
+  if (outcome != SQLITE_OK) return failure("read the revision", outcome);
+  return {};
+}
+
+Result<std::vector<Result<Commit>>> Writer::apply_all(std::span<const Transaction* const> batch) {
   const State before = state_;
   std::vector<Result<Commit>> results;
   results.reserve(batch.size());
@@ -78,15 +101,6 @@ Result<std::vector<Result<Commit>>> Writer::apply_all(std::span<const Transactio
     TRY(save_state());
   }
   return results;
-}
-
-// A tool may have written since the last batch (SqliteOptions::is_owner).
-Result<void> Writer::read_revision() {
-  Query query(*connection_, "SELECT value FROM meta WHERE name = 'revision'");
-  const int outcome = query.step();
-  if (outcome != SQLITE_ROW) return failure("read the revision", outcome);
-  state_.revision = static_cast<std::uint64_t>(query.integer(0));
-  return {};
 }
 
 Result<Commit> Writer::apply(const Transaction& transaction) {

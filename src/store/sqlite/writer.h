@@ -42,6 +42,10 @@ class Writer {
   Writer(std::unique_ptr<Connection> connection, std::size_t tombstones_max, const Log& log)
       : connection_(std::move(connection)), tombstones_max_(tombstones_max), log_(log) {}
 
+  // Reads the state anew if somebody else has written since (SqliteOptions::is_owner); SQLITE_OK or
+  // an error.
+  int catch_up();
+  Result<void> begin();
   Result<std::vector<Result<Commit>>> apply_all(std::span<const Transaction* const> batch);
   Result<Commit> apply(const Transaction& transaction);
   Result<void> apply_steps(const Transaction& transaction, std::uint64_t revision);
@@ -52,7 +56,6 @@ class Writer {
   Result<void> take_keys(Kind kind, const std::string& id, std::vector<UniqueKey> keys);
   Error key_taken(const UniqueKey& key);
   Result<void> prune_tombstones();
-  Result<void> read_revision();
   Result<void> save_state();
   Result<void> execute(const std::string& sql);
   // UNAVAILABLE for the caller, the cause for the log.
@@ -62,6 +65,7 @@ class Writer {
   const std::size_t tombstones_max_;
   const Log& log_;
   State state_;
+  std::int64_t data_version_ = -1;  // SQLite's count of what other connections wrote, at state_
 };
 
 }  // namespace staithe::store
