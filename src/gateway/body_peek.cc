@@ -26,7 +26,9 @@ std::size_t end_of_string(std::string_view body, std::size_t begin) {
 
 Peeked find_in_object(json::document& document, std::string_view body) {
   json::object members;
-  if (document.get_object().get(members)) return PeekProblem::not_an_object;
+  if (const auto problem = document.get_object().get(members)) {
+    return problem == simdjson::INCORRECT_TYPE ? PeekProblem::not_an_object : PeekProblem::not_json;
+  }
 
   std::optional<ModelField> found;
   for (auto member : members) {
