@@ -63,6 +63,7 @@ class FusedStore final : public store::Store {
   }
   void commit(store::Transaction transaction, store::CommitDone done) override {
     if (!fuse_.is_open()) return done(fuse_.error());
+    if (const auto hook = before_commit) hook(transaction);
     inner_.commit(std::move(transaction), std::move(done));
   }
   Result<store::Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
@@ -72,6 +73,9 @@ class FusedStore final : public store::Store {
   std::unique_ptr<Subscription> subscribe(std::function<void()> wake) override {
     return inner_.subscribe(std::move(wake));
   }
+
+  // What somebody else does just before.
+  std::function<void(const store::Transaction&)> before_commit;
 
  private:
   store::Store& inner_;
@@ -269,6 +273,7 @@ class Rig {
     loop.reset();
     serving.clear();
     fuse = {};
+    loop_started_at = clock.instant();
     loop = std::make_unique<Loop>(
         clock, random, log, fused_store, fused_driver, catalogue, options,
         Hooks{.on_serving =
@@ -397,6 +402,7 @@ class Rig {
   std::map<model::Id, std::vector<ServingReplica>> serving;
   std::set<model::Id> busy;  // replicas with requests running
   std::unique_ptr<Loop> loop;
+  Instant loop_started_at;
 
  private:
   void commit(store::Transaction transaction) {
