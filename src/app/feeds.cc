@@ -160,8 +160,13 @@ Result<void> Feeds::publish_tokens() {
   TRY_ASSIGN(const std::vector<store::Record> records, store_.list(store::Kind::token));
   std::vector<auth::Token> tokens = bootstrap_tokens_;
   for (const store::Record& record : records) {
-    TRY_ASSIGN(auth::Token token, auth::decode_token(record.spec));
-    tokens.push_back(std::move(token));
+    auto token = auth::decode_token(record.spec);
+    if (!token) {
+      // One damaged row must not lock everybody else out.
+      log_.error("a stored token cannot be read and is ignored", {{"token", record.id}});
+      continue;
+    }
+    tokens.push_back(*std::move(token));
   }
   tokens_.replace(std::make_shared<const auth::TokenSnapshot>(std::move(tokens)));
   are_tokens_stale_ = false;

@@ -187,6 +187,7 @@ class Server {
     TRY(open_driver());
 
     Services services = make_services();
+    TRY(services.gateways.refresh_endpoints());
     WorkerPool workers("api", config_.api_workers, api_queue_length_max);
     const wire::MethodTable table = api_routes(services, workers);
     wire::ApiOptions api_options;

@@ -83,3 +83,13 @@ def test_kill_9_loses_nothing_and_restarts_no_engine(make_server):
     server.delete("deployments", deployment_id)
     assert server.engines() == []
     server.stop()
+
+
+def test_endpoints_follow_the_server_to_another_port(make_server):
+    server = make_server().start()
+    gateway_id = server.create_gateway()["spec"]["id"]
+    server.wait_ready("gateways", gateway_id)
+    server.stop()
+    server.start()
+    assert server.get("gateways", gateway_id)["status"]["endpoints"] == [f"{server.url}/gateways/{gateway_id}"]
+    server.stop()
