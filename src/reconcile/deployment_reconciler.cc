@@ -259,8 +259,9 @@ Result<void> DeploymentReconciler::report(const DeploymentView& view, const Depl
   }
   TRY(store_.commit_and_wait(std::move(transaction)));
   if (before != next) {
-    log_.info("a deployment changed",
-              {{"deployment", id}, {"status", model::status_name(next)}, {"why", report.detail}});
+    log_.info("a deployment changed", {{"deployment", id},
+                                       {"status", model::status_name(next)},
+                                       {"why", next == model::Status::ready ? "" : report.detail}});
   }
   return {};
 }
