@@ -326,10 +326,8 @@ TEST_F(PassingBodies, have_no_size_limit_and_keep_their_chunked_framing) {
   RawPeer client = world.connect();
   world.send(client, head("Transfer-Encoding: chunked"));
   const std::string piece(1'000'000, 'a');
-  for (int i = 0; i < 5; ++i) {
-    world.send(client, chunk(piece));
-    if (engine.connection_count() > 0) engine.peer(0).received();
-  }
+  engine.is_reading = true;  // or the kernel's buffers end it
+  for (int i = 0; i < 5; ++i) world.send(client, chunk(piece));
   world.send(client, last_chunk);
   const Message seen = world.at_engine(engine);
   EXPECT_EQ(seen.body.size(), 5'000'000u);

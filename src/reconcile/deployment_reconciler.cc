@@ -66,7 +66,7 @@ Outcome DeploymentReconciler::reconcile(const model::Id& id) {
 
   Outcome outcome = Outcome::settled();
   outcome.waits_for_capacity = plan.unplaced > 0;
-  start(observe(id), plan, outcome);
+  start(before, plan, outcome);
   if (Result<void> done = retire(observe(id), outcome); !done) {
     return outcome_of_failed_commit(done.error());
   }
@@ -138,6 +138,8 @@ Result<void> DeploymentReconciler::write_intents(const DeploymentView& view,
   return world_.refresh();
 }
 
+// With the spec that was planned by: the record of a replica names its hash, and a newer spec may
+// have come in since.
 void DeploymentReconciler::start(const DeploymentView& view, const DeploymentPlan& plan,
                                  Outcome& outcome) {
   for (const model::Id& id : plan.start) {

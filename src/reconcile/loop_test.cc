@@ -122,6 +122,29 @@ TEST_F(LoopTest, a_spec_that_changed_while_it_was_being_acted_on_is_looked_at_ag
   EXPECT_EQ(rig_.driver.calls().size(), 1U) << "the old spec was never started";
 }
 
+TEST_F(LoopTest, a_replica_never_runs_another_spec_than_its_record_says) {
+  rig_.driver.add_node(node("n1"));
+  rig_.driver.script({.start_delay = 1s});
+  rig_.fused_store.after_commit = [&](const store::Transaction& transaction) {
+    const auto* create = std::get_if<store::Create>(&transaction.back());
+    if (create == nullptr || create->kind != store::Kind::replica) return;
+    rig_.fused_store.after_commit = nullptr;
+    rig_.update_deployment("d1", [](auto& spec) { spec.runtime.version = "0.9.0"; });
+  };
+  rig_.create(deployment_spec("d1"));
+  const model::Id first = replica_id("d1", 0, hash_of(deployment_spec("d1")));
+  const bool came_up = rig_.run_until([&] {
+    for (const auto& spec : rig_.driver.running()) {
+      if (spec.id == first) {
+        EXPECT_EQ(spec.runtime.version, "0.8.5");
+      }
+    }
+    return rig_.deployment_is("d1", ready);
+  });
+  ASSERT_TRUE(came_up);
+  EXPECT_EQ(rig_.driver.running()[0].runtime.version, "0.9.0");
+}
+
 TEST_F(LoopTest, an_update_after_failed_begins_anew_even_if_the_process_ended_in_between) {
   rig_.driver.add_node(node("n1"));
   rig_.driver.script(

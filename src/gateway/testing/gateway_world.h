@@ -113,11 +113,12 @@ inline std::optional<Message> parse_message(std::string_view bytes) {
   return message;
 }
 
-// A listening engine. By itself it only takes connections; with `script` it answers every whole
-// request at once.
+// A listening engine. By itself it only takes connections; with `is_reading` it also takes what is
+// sent on them, and with `script` it answers every whole request at once.
 class FakeEngine {
  public:
   std::function<std::string(const Message& request)> script;
+  bool is_reading = false;
 
   std::uint16_t port() const { return listener_.port(); }
   std::size_t connection_count() const { return peers_.size(); }
@@ -135,6 +136,9 @@ class FakeEngine {
   void poll() {
     while (auto peer = listener_.try_accept()) {
       peers_.push_back(std::make_unique<RawPeer>(std::move(*peer)));
+    }
+    if (is_reading) {
+      for (const auto& peer : peers_) peer->received();
     }
     if (!script) return;
     for (std::size_t i = 0; i < peers_.size(); ++i) {

@@ -64,7 +64,9 @@ class FusedStore final : public store::Store {
   void commit(store::Transaction transaction, store::CommitDone done) override {
     if (!fuse_.is_open()) return done(fuse_.error());
     if (const auto hook = before_commit) hook(transaction);
+    const store::Transaction copy = transaction;
     inner_.commit(std::move(transaction), std::move(done));
+    if (const auto hook = after_commit) hook(copy);
   }
   Result<store::Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
     if (fuse_.is_burnt) return fuse_.error();
@@ -74,8 +76,9 @@ class FusedStore final : public store::Store {
     return inner_.subscribe(std::move(wake));
   }
 
-  // What somebody else does just before.
+  // What somebody else does just before and just after.
   std::function<void(const store::Transaction&)> before_commit;
+  std::function<void(const store::Transaction&)> after_commit;
 
  private:
   store::Store& inner_;
