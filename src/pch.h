@@ -1,6 +1,7 @@
 #pragma once
 
-// Precompiled for every folder: what nearly every file includes anyway, and nothing of ours.
+// Precompiled for every folder: what nearly every file includes anyway and what is slow to read, and
+// nothing of ours. Files still include what they use.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -18,3 +19,6 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <google/protobuf/message.h>
+
+#include <nlohmann/json.hpp>

@@ -64,7 +64,7 @@ if [ "${1:-}" = --stop ]; then
 fi
 [ $# = 0 ] || die "unknown argument '$1': --stop or nothing"
 
-./dev build
+./dev build RelWithDebInfo staithe
 llama_server=$(tools/llama_server.sh)
 buckets=$(tools/models.sh)
 

@@ -73,9 +73,16 @@ int run(const std::vector<std::string>& arguments) {
   if (command == "claim" || command == "gateway" || command == "deployment") {
     return cli::run_client_command(arguments, environment, std::cout, std::cerr);
   }
-  const bool is_help = command == "--help" || command == "-h" || command == "help";
-  (is_help ? std::cout : std::cerr) << usage;
-  return is_help ? 0 : 2;
+  if (command == "--help" || command == "-h" || command == "help") {
+    std::cout << usage;
+    return 0;
+  }
+  if (command.empty()) {
+    std::cerr << usage;
+  } else {
+    std::cerr << "staithe: there is no command \"" << command << "\"; see staithe --help\n";
+  }
+  return 2;
 }
 
 }  // namespace

@@ -132,15 +132,29 @@ std::string short_status(const json& resource) {
   return status.starts_with("STATUS_") ? status.substr(7) : status;
 }
 
-// The condition that explains why a resource is not ready.
+// What explains why a resource is not ready: its first false condition, and the same zone by zone.
 std::string explanation(const json& resource) {
-  for (const json& condition : resource["status"].value("conditions", json::array())) {
-    const std::string type = condition.value("type", "");
-    if (condition.value("status", "") == "False" && type != "Progressing" && type != "Ready") {
-      return fmt::format("{}: {}", condition.value("reason", ""), condition.value("message", ""));
+  const json conditions = resource["status"].value("conditions", json::array());
+  std::string type;
+  std::string text;
+  for (const json& condition : conditions) {
+    const std::string its_type = condition.value("type", "");
+    if (condition.value("status", "") != "False" || its_type == "Progressing" ||
+        its_type == "Ready") {
+      continue;
+    }
+    const std::string zone = condition.value("zone", "");
+    const std::string message = condition.value("message", "");
+    if (type.empty()) {
+      type = its_type;
+      text = fmt::format("{}: {}", condition.value("reason", ""), message);
+      if (!zone.empty()) text += fmt::format(" ({})", zone);
+    } else if (its_type == type && !zone.empty()) {
+      text += fmt::format(" {}: {}.", zone, message);
     }
   }
-  for (const json& condition : resource["status"].value("conditions", json::array())) {
+  if (!text.empty()) return text;
+  for (const json& condition : conditions) {
     if (condition.value("type", "") == "Ready") return condition.value("message", "");
   }
   return {};
@@ -480,8 +494,11 @@ int run_client_command(const std::vector<std::string>& arguments,
     out << (app.get_subcommands().empty() ? app.help() : app.get_subcommands().front()->help());
     return 0;
   } catch (const CLI::ParseError& error) {
-    err << fmt::format("staithe {}: {}; see staithe {} --help\n", kind.word, error.what(),
-                       kind.word);
+    // It would say of an unknown verb that there is none.
+    const std::string what = app.get_subcommands().empty() && !app.remaining().empty()
+                                 ? fmt::format("there is no verb \"{}\"", app.remaining().front())
+                                 : error.what();
+    err << fmt::format("staithe {}: {}; see staithe {} --help\n", kind.word, what, kind.word);
     return exit_usage;
   }
 

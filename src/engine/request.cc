@@ -49,9 +49,11 @@ Result<Json> parse_object(std::string_view body, const Options& options) {
   return parsed;
 }
 
-bool flag(const Json& object, const char* name) {
+Result<bool> flag(const Json& object, const char* name) {
   const auto member = object.find(name);
-  return member != object.end() && member->is_boolean() && member->get<bool>();
+  if (member == object.end() || member->is_null()) return false;
+  if (!member->is_boolean()) return bad(name, fmt::format("{} must be true or false", name));
+  return member->get<bool>();
 }
 
 Result<std::optional<std::uint32_t>> positive(const Json& object, const char* name) {
@@ -201,16 +203,16 @@ Result<GenerationRequest> parse_generation(std::string_view body, Surface surfac
   if (const auto seed = object.find("seed"); seed != object.end() && seed->is_number_integer()) {
     request.seed = static_cast<std::uint64_t>(seed->get<std::int64_t>());
   }
-  request.is_stream = flag(object, "stream");
+  TRY_ASSIGN(request.is_stream, flag(object, "stream"));
   if (const auto wants = object.find("stream_options");
       wants != object.end() && wants->is_object()) {
     if (!request.is_stream) {
       return bad("stream_options", "stream_options can only be set when stream is true");
     }
-    request.wants_usage = flag(*wants, "include_usage");
+    TRY_ASSIGN(request.wants_usage, flag(*wants, "include_usage"));
   }
   request.wants_logprobs = wants_logprobs(object);
-  request.shows_token_ids = flag(object, "return_tokens_as_token_ids");
+  TRY_ASSIGN(request.shows_token_ids, flag(object, "return_tokens_as_token_ids"));
   TRY(check_context(request, options));
   return request;
 }

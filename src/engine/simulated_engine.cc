@@ -6,6 +6,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 
 #include "base/encoding.h"
 #include "engine/request.h"
@@ -205,7 +206,10 @@ class GenerationExchange final : public ShortExchange {
  private:
   struct Choice {
     std::unique_ptr<SeededRandom> random;
-    std::string text;
+    std::string text;                // as far as it is needed again
+    std::vector<TokenId> tokens;     // of a whole answer that shows their log-probabilities
+    std::size_t text_bytes = 0;      // of all tokens so far
+    std::size_t sent_bytes = 0;      // of it
     std::string_view finish_reason;  // empty while it goes on
   };
 
@@ -249,19 +253,46 @@ class GenerationExchange final : public ShortExchange {
     for (std::size_t i = 0; i < choices_.size(); ++i) {
       Choice& choice = choices_[i];
       if (!choice.finish_reason.empty()) continue;
-      const std::string piece(word(draw_word(*choice.random)));
+      const TokenId token = draw_word(*choice.random);
+      const std::string piece(word(token));
       engine_.generation_tokens_.add();
       generated_count_ += 1;
-      if (!request_.is_stream || !request_.stops.empty()) choice.text += piece;
-      for (const std::string& stop : request_.stops) {
-        if (choice.text.find(stop) != std::string::npos) choice.finish_reason = "stop";
-      }
+      const bool is_text_needed = !request_.is_stream || !request_.stops.empty();
+      if (is_text_needed) choice.text += piece;
+      if (request_.wants_logprobs && !request_.is_stream) choice.tokens.push_back(token);
+      if (cut_at_stop(choice.text)) choice.finish_reason = "stop";
       if (choice.finish_reason.empty() && token_count_ >= token_limit_)
         choice.finish_reason = "length";
-      if (request_.is_stream) send_piece(i, piece, choice.finish_reason);
+      if (request_.is_stream) {
+        send_piece(i, is_text_needed ? take_certain_text(choice) : piece,
+                   draw_logprobs({&token, 1}, choice.text_bytes), choice.finish_reason);
+      }
+      choice.text_bytes += piece.size();
       is_over = is_over && !choice.finish_reason.empty();
     }
     return is_over;
+  }
+
+  // An answer ends before its first stop word.
+  bool cut_at_stop(std::string& text) const {
+    std::size_t first = std::string::npos;
+    for (const std::string& stop : request_.stops) first = std::min(first, text.find(stop));
+    if (first == std::string::npos) return false;
+    text.resize(first);
+    return true;
+  }
+
+  // What is not sent yet and cannot be the beginning of a stop word.
+  std::string take_certain_text(Choice& choice) const {
+    std::size_t held_back = 0;
+    if (choice.finish_reason.empty()) {
+      for (const std::string& stop : request_.stops)
+        held_back = std::max(held_back, stop.size() - 1);
+    }
+    const std::size_t end = choice.text.size() - std::min(choice.text.size(), held_back);
+    const std::size_t begin = std::min(choice.sent_bytes, end);
+    choice.sent_bytes = end;
+    return choice.text.substr(begin, end - begin);
   }
 
   void begin_stream() {
@@ -276,16 +307,46 @@ class GenerationExchange final : public ShortExchange {
     }
   }
 
-  void send_piece(std::size_t index, const std::string& piece, std::string_view finish_reason) {
+  // In the shape of the surface; null unless asked for. `offset` is where the first token begins in
+  // the answer's text. A token's probability is always the same.
+  json draw_logprobs(std::span<const TokenId> tokens, std::size_t offset) const {
+    if (!request_.wants_logprobs) return nullptr;
+    json chat = json::array();
+    json completion{{"text_offset", json::array()},
+                    {"token_logprobs", json::array()},
+                    {"tokens", json::array()},
+                    {"top_logprobs", json::array()}};
+    for (const TokenId token : tokens) {
+      const std::string text(word(token));
+      const std::string name = request_.shows_token_ids ? fmt::format("token_id:{}", token) : text;
+      const double logprob = -0.01 * (1 + token % 300);
+      if (surface_ == Surface::chat) {
+        chat.push_back({{"token", name},
+                        {"logprob", logprob},
+                        {"bytes", std::vector<unsigned>(text.begin(), text.end())},
+                        {"top_logprobs", json::array()}});
+        continue;
+      }
+      completion["text_offset"].push_back(offset);
+      completion["token_logprobs"].push_back(logprob);
+      completion["tokens"].push_back(name);
+      completion["top_logprobs"].push_back({{name, logprob}});
+      offset += text.size();
+    }
+    return surface_ == Surface::chat ? json{{"content", chat}} : completion;
+  }
+
+  void send_piece(std::size_t index, const std::string& piece, const json& logprobs,
+                  std::string_view finish_reason) {
     const std::string finish = finish_reason.empty() ? "null" : json_quote(finish_reason);
     if (surface_ == Surface::chat) {
       send_event(fmt::format(
-          R"({},"choices":[{{"index":{},"delta":{{"content":{}}},"logprobs":null,"finish_reason":{}}}]}})",
-          event_start(), index, json_quote(piece), finish));
+          R"({},"choices":[{{"index":{},"delta":{{"content":{}}},"logprobs":{},"finish_reason":{}}}]}})",
+          event_start(), index, json_quote(piece), logprobs.dump(), finish));
     } else {
       send_event(fmt::format(
-          R"({},"choices":[{{"index":{},"text":{},"logprobs":null,"finish_reason":{}}}]}})",
-          event_start(), index, json_quote(piece), finish));
+          R"({},"choices":[{{"index":{},"text":{},"logprobs":{},"finish_reason":{}}}]}})",
+          event_start(), index, json_quote(piece), logprobs.dump(), finish));
     }
   }
 
@@ -323,8 +384,9 @@ class GenerationExchange final : public ShortExchange {
   std::string draw_whole() const {
     json choices = json::array();
     for (std::size_t i = 0; i < choices_.size(); ++i) {
-      json choice{
-          {"index", i}, {"logprobs", nullptr}, {"finish_reason", choices_[i].finish_reason}};
+      json choice{{"index", i},
+                  {"logprobs", draw_logprobs(choices_[i].tokens, 0)},
+                  {"finish_reason", choices_[i].finish_reason}};
       if (surface_ == Surface::chat) {
         choice["message"] = {{"role", "assistant"}, {"content", choices_[i].text}};
       } else {
