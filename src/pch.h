@@ -1,7 +1,7 @@
 #pragma once
 
-// Precompiled for every folder: what nearly every file includes anyway and what is slow to read, and
-// nothing of ours. Files still include what they use.
+// Precompiled for every folder: what nearly every file includes anyway and what is slow to read,
+// and nothing of ours. Files still include what they use.
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
