@@ -16,26 +16,26 @@ constexpr std::chrono::milliseconds linger_timeout{5'000};
 
 }  // namespace
 
-Http1Connection::Http1Connection(ServerConnectionOwner& owner, UniqueFd fd,
+Http1Connection::Http1Connection(ServerConnectionOwner& owner, std::unique_ptr<Transport> transport,
                                  std::string peer_address)
     : owner_(owner),
-      transport_(owner.loop(), *this),
+      transport_(std::move(transport)),
       deadline_(owner.loop(), [this] { on_deadline(); }),
       peer_address_(std::move(peer_address)) {
-  transport_.open(std::move(fd), Transport::Phase::connected);
+  transport_->set_handler(*this);
   settle();
 }
 
 void Http1Connection::drain() {
   // A request may have arrived that has not been read: closing now would reset it.
-  if (is_idle()) transport_.read_now();
+  if (is_idle()) transport_->read_now();
   if (is_idle()) start_flush();
 }
 
 void Http1Connection::close() {
   if (state_ == State::closed) return;
   state_ = State::closed;
-  transport_.close();
+  transport_->close();
   deadline_.clear();
   loop().cancel(std::exchange(advance_timer_, 0));
   unread_.clear();
@@ -48,7 +48,7 @@ void Http1Connection::close() {
 void Http1Connection::on_bytes(std::string_view bytes) {
   unread_.take(bytes, [this](std::string_view& input) { advance(input); });
   if (state_ == State::closed) return;
-  if (has_ended_exchange_ && !unread_.is_empty() && !transport_.is_congested()) schedule_advance();
+  if (has_ended_exchange_ && !unread_.is_empty() && !transport_->is_congested()) schedule_advance();
   settle();
 }
 
@@ -60,7 +60,7 @@ void Http1Connection::advance(std::string_view& input) {
     switch (state_) {
       case State::head:
         // Answers that the client does not read are a reason to read no more of its requests.
-        is_going_on = !input.empty() && !has_ended_exchange_ && !transport_.is_congested() &&
+        is_going_on = !input.empty() && !has_ended_exchange_ && !transport_->is_congested() &&
                       advance_head(input);
         break;
       case State::body:
@@ -134,7 +134,7 @@ void Http1Connection::open_exchange(const ParsedRequest& request) {
 void Http1Connection::send_continue() {
   if (!is_continue_awaited_ || is_answer_started_) return;
   is_continue_awaited_ = false;
-  transport_.send("HTTP/1.1 100 Continue\r\n\r\n");
+  transport_->send("HTTP/1.1 100 Continue\r\n\r\n");
 }
 
 bool Http1Connection::advance_body(std::string_view& input) {
@@ -204,7 +204,7 @@ void Http1Connection::refuse(const Refusal& refusal) {
   const AnswerFraming framing{.body = {BodyFraming::Kind::length, body.size()},
                               .connection = ConnectionOption::close,
                               .date = owner_.date()};
-  transport_.send_with([&](std::string& out) {
+  transport_->send_with([&](std::string& out) {
     append_answer_head(out, head, framing);
     out += body;
   });
@@ -215,7 +215,7 @@ void Http1Connection::on_read_end() {
   // An answer that is complete may still be on its way to a client that only closed its sending
   // side.
   const bool is_answered = state_ == State::head || state_ == State::skip;
-  if (is_answered && transport_.unsent_bytes() > 0) return start_flush();
+  if (is_answered && transport_->unsent_bytes() > 0) return start_flush();
   close();
 }
 
@@ -240,7 +240,7 @@ void Http1Connection::send_head(const AnswerHead& head) {
   } else if (http_minor_ == 0) {
     framing.connection = ConnectionOption::keep_alive;
   }
-  transport_.send_with([&](std::string& out) { append_answer_head(out, head, framing); });
+  transport_->send_with([&](std::string& out) { append_answer_head(out, head, framing); });
 }
 
 // How the answer's body is sent, and what its head says about that, which differs where there is no
@@ -273,11 +273,11 @@ void Http1Connection::send_body(std::string_view bytes) {
     case BodyFraming::Kind::length:
       bytes = bytes.substr(0, answer_left_);
       answer_left_ -= bytes.size();
-      return transport_.send(bytes);
+      return transport_->send(bytes);
     case BodyFraming::Kind::chunked:
-      return transport_.send_with([bytes](std::string& out) { append_chunk(out, bytes); });
+      return transport_->send_with([bytes](std::string& out) { append_chunk(out, bytes); });
     case BodyFraming::Kind::until_close:
-      return transport_.send(bytes);
+      return transport_->send(bytes);
   }
 }
 
@@ -285,7 +285,7 @@ void Http1Connection::finish() {
   if (!is_exchange_open_) return;
   const bool is_short = answer_kind_ == BodyFraming::Kind::length && answer_left_ > 0;
   if (!is_answer_started_ || is_short) return abort();
-  if (answer_kind_ == BodyFraming::Kind::chunked) transport_.send_with(append_last_chunk);
+  if (answer_kind_ == BodyFraming::Kind::chunked) transport_->send_with(append_last_chunk);
   end_exchange();
   if (is_request_read() || !is_kept_) {
     go_on_or_close();
@@ -327,13 +327,13 @@ void Http1Connection::on_writable() {
 }
 
 void Http1Connection::on_flushed() {
-  if (transport_.unsent_bytes() == 0) {
+  if (transport_->unsent_bytes() == 0) {
     if (state_ == State::flush) {
-      if (is_reset_due_) transport_.reset();
+      if (is_reset_due_) transport_->reset();
       return close();
     }
     if (state_ == State::linger && !std::exchange(is_sending_shut_, true)) {
-      transport_.shutdown_sending();
+      transport_->shutdown_sending();
       read_due_ = loop().now() + linger_timeout;
     }
   }
@@ -368,13 +368,13 @@ void Http1Connection::go_on_or_close() {
   }
   state_ = State::head;
   is_head_begun_ = false;
-  if (!unread_.is_empty() && !transport_.is_congested()) schedule_advance();
+  if (!unread_.is_empty() && !transport_->is_congested()) schedule_advance();
 }
 
 void Http1Connection::start_flush() {
   state_ = State::flush;
   unread_.clear();
-  transport_.request_flush();
+  transport_->request_flush();
   settle();
 }
 
@@ -382,7 +382,7 @@ void Http1Connection::start_linger() {
   state_ = State::linger;
   unread_.clear();
   read_due_ = Deadline::never;
-  transport_.request_flush();
+  transport_->request_flush();
   settle();
 }
 
@@ -391,7 +391,7 @@ void Http1Connection::start_linger() {
 // What is unread waits for something other than more bytes.
 bool Http1Connection::is_held() const {
   if (advance_timer_ != 0) return true;
-  return state_ == State::head && !unread_.is_empty() && transport_.is_congested();
+  return state_ == State::head && !unread_.is_empty() && transport_->is_congested();
 }
 
 void Http1Connection::schedule_advance() {
@@ -430,7 +430,7 @@ void Http1Connection::update_interest() {
     case State::closed:
       break;
   }
-  transport_.set_interest(interest);
+  transport_->set_interest(interest);
 }
 
 void Http1Connection::update_read_due() {
@@ -465,17 +465,17 @@ void Http1Connection::update_read_due() {
 
 void Http1Connection::update_deadline() {
   Instant due = read_due_;
-  if (transport_.is_blocked()) {
-    due = std::min<Instant>(due, transport_.stalled_since() + owner_.limits().write_timeout);
+  if (transport_->is_blocked()) {
+    due = std::min<Instant>(due, transport_->stalled_since() + owner_.limits().write_timeout);
   }
   deadline_.set(due);
 }
 
 void Http1Connection::on_deadline() {
   const Instant now = loop().now();
-  if (transport_.is_blocked() &&
-      transport_.stalled_since() + owner_.limits().write_timeout <= now) {
-    transport_.reset();
+  if (transport_->is_blocked() &&
+      transport_->stalled_since() + owner_.limits().write_timeout <= now) {
+    transport_->reset();
     return close();
   }
   switch (state_) {

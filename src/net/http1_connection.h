@@ -5,7 +5,6 @@
 #include <string>
 #include <string_view>
 
-#include "base/unique_fd.h"
 #include "net/chunked_codec.h"
 #include "net/deadline.h"
 #include "net/exchange.h"
@@ -39,7 +38,10 @@ namespace staithe::net {
 // that reads its request.
 class Http1Connection final : public ServerConnection, public Exchange, private TransportHandler {
  public:
-  Http1Connection(ServerConnectionOwner& owner, UniqueFd fd, std::string peer_address);
+  Http1Connection(ServerConnectionOwner& owner, std::unique_ptr<Transport> transport,
+                  std::string peer_address);
+  // What was read before it was known to be HTTP/1.1. Once, and after the owner has this object.
+  void take_first_bytes(std::string_view bytes) { on_bytes(bytes); }
 
   // ServerConnection
   void drain() override;
@@ -50,8 +52,8 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
   void send_body(std::string_view bytes) override;
   void finish() override;
   void abort() override;
-  bool is_congested() const override { return transport_.is_congested(); }
-  std::size_t unsent_bytes() const override { return transport_.unsent_bytes(); }
+  bool is_congested() const override { return transport_->is_congested(); }
+  std::size_t unsent_bytes() const override { return transport_->unsent_bytes(); }
   void pause_body() override;
   void resume_body() override;
   std::string_view peer_address() const override { return peer_address_; }
@@ -97,7 +99,7 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
   void on_deadline();
 
   ServerConnectionOwner& owner_;
-  Transport transport_;
+  const std::unique_ptr<Transport> transport_;
   Deadline deadline_;
   Instant read_due_ = Deadline::never;
   std::unique_ptr<ExchangeHandler> handler_;

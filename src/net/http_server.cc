@@ -9,9 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "net/connection_opener.h"
 #include "net/head_encoder.h"
 #include "net/head_parser.h"
-#include "net/http1_connection.h"
 #include "net/server_connection.h"
 #include "net/socket_address.h"
 
@@ -57,8 +57,7 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
           ::send(fd.get(), full_answer.data(), full_answer.size(), MSG_NOSIGNAL);
       return true;
     }
-    // Here a connection will be told apart by its first bytes, when there is more than HTTP/1.1.
-    auto connection = std::make_unique<Http1Connection>(*this, std::move(fd), peer.host());
+    auto connection = std::make_unique<ConnectionOpener>(*this, std::move(fd), peer.host());
     connections_.emplace(connection.get(), std::move(connection));
     return true;
   }
@@ -128,6 +127,13 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
   ParsedRequest& request_space() override { return request_space_; }
   void on_exchange_opened() override { ++exchange_count_; }
   void on_exchange_over() override { --exchange_count_; }
+  void on_replaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) override {
+    const auto found = connections_.find(&connection);
+    loop_.destroy_later(std::move(found->second));
+    connections_.erase(found);
+    ServerConnection* key = next.get();
+    connections_.emplace(key, std::move(next));
+  }
   void on_closed(ServerConnection& connection) override {
     const auto found = connections_.find(&connection);
     loop_.destroy_later(std::move(found->second));

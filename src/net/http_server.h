@@ -16,6 +16,7 @@ namespace staithe::net {
 struct ServerLimits {
   std::size_t head_bytes_max = 64 * 1024;
   std::size_t connections_max = 65536;
+  std::uint32_t streams_max = 256;                       // at once on one HTTP/2 connection
   std::chrono::milliseconds head_timeout{10'000};        // from first byte of a head to its last
   std::chrono::milliseconds body_timeout{60'000};        // between bytes of a request body
   std::chrono::milliseconds keep_alive_timeout{75'000};  // between requests
@@ -37,10 +38,10 @@ struct Listener {
 };
 Result<Listener> listen_on(const ListenAddress& address);
 
-// Accepts connections on one listener and speaks HTTP/1.1 on them (RFC 9112), on one loop. HTTP/2
-// and TLS join here. Requests that break the protocol are answered 400 (or 431, 413, 501, 505) and
-// the connection is closed. One request is in progress per HTTP/1.1 connection; pipelined ones
-// wait.
+// Accepts connections on one listener and speaks HTTP/1.1 (RFC 9112) or HTTP/2 (RFC 9113, with
+// prior knowledge) on them, on one loop. Requests that break the protocol are answered 400 (or 431,
+// 413, 501, 505) and the connection is closed. One request is in progress per HTTP/1.1 connection;
+// pipelined ones wait.
 class HttpServer {
  public:
   HttpServer(EventLoop& loop, RequestRouter& router, Listener listener, ServerLimits limits = {});

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <string_view>
 
 #include "net/event_loop.h"
@@ -32,6 +33,9 @@ class ServerConnectionOwner {
   virtual ParsedRequest& request_space() = 0;
   virtual void on_exchange_opened() = 0;
   virtual void on_exchange_over() = 0;
+  // `next` goes on where `connection` leaves off; that one is destroyed after this turn.
+  virtual void on_replaced(ServerConnection& connection,
+                           std::unique_ptr<ServerConnection> next) = 0;
   // The connection is closed; it is destroyed after this turn.
   virtual void on_closed(ServerConnection& connection) = 0;
 };

@@ -56,11 +56,11 @@ void Transport::on_ready(std::uint32_t epoll_events) {
   if ((epoll_events & EPOLLOUT) != 0) {
     is_blocked_ = false;
     write_some();
-    handler_.on_flushed();
+    handler_->on_flushed();
     if (!is_open()) return;
     if (is_congested_ && unsent_bytes() <= low_water_bytes) {
       is_congested_ = false;
-      handler_.on_writable();
+      handler_->on_writable();
       if (!is_open()) return;
     }
     update_watch();
@@ -74,10 +74,10 @@ void Transport::on_ready(std::uint32_t epoll_events) {
       if (has_bytes || has_hung_up) read_now();
       return;
     case Interest::hang_up:
-      if (has_hung_up) return handler_.on_hang_up();
+      if (has_hung_up) return handler_->on_hang_up();
       break;
     case Interest::none:
-      if (is_gone) return handler_.on_hang_up();
+      if (is_gone) return handler_->on_hang_up();
       break;
   }
   if (has_bytes || has_hung_up) update_watch();
@@ -87,22 +87,22 @@ void Transport::finish_connect() {
   int error = 0;
   socklen_t size = sizeof error;
   ::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
-  if (error != 0) return handler_.on_broken(error);
+  if (error != 0) return handler_->on_broken(error);
   is_connecting_ = false;
   if (unsent_bytes() > 0) request_flush();
   update_watch();
-  handler_.on_connected();
+  handler_->on_connected();
 }
 
 void Transport::read_now() {
   const std::span<char> buffer = loop_.read_buffer();
   const ssize_t size = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
   if (size > 0) {
-    handler_.on_bytes({buffer.data(), static_cast<std::size_t>(size)});
+    handler_->on_bytes({buffer.data(), static_cast<std::size_t>(size)});
   } else if (size == 0) {
-    handler_.on_read_end();
+    handler_->on_read_end();
   } else if (errno != EAGAIN && errno != EINTR) {
-    handler_.on_broken(errno);
+    handler_->on_broken(errno);
   }
 }
 
@@ -125,7 +125,7 @@ void Transport::flush() {
   flush_work_ = 0;
   write_some();
   update_watch();
-  handler_.on_flushed();
+  handler_->on_flushed();
 }
 
 void Transport::write_some() {

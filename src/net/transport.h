@@ -40,10 +40,13 @@ class Transport final : private FdHandler {
     read,
   };
 
-  Transport(EventLoop& loop, TransportHandler& handler) : loop_(loop), handler_(handler) {}
+  Transport(EventLoop& loop, TransportHandler& handler) : loop_(loop), handler_(&handler) {}
   ~Transport() override { close(); }
   Transport(const Transport&) = delete;
   Transport& operator=(const Transport&) = delete;
+
+  // Whoever has found out what the peer speaks takes over.
+  void set_handler(TransportHandler& handler) { handler_ = &handler; }
 
   void open(UniqueFd fd, Phase phase);
   bool is_open() const { return fd_.is_open(); }
@@ -90,7 +93,7 @@ class Transport final : private FdHandler {
   std::uint32_t wanted_events() const;
 
   EventLoop& loop_;
-  TransportHandler& handler_;
+  TransportHandler* handler_;
   UniqueFd fd_;
   std::uint32_t watched_events_ = 0;
   Interest interest_ = Interest::none;

@@ -1,0 +1,108 @@
+#pragma once
+
+#include <nghttp2/nghttp2.h>
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "net/deadline.h"
+#include "net/exchange.h"
+#include "net/flood_guard.h"
+#include "net/server_connection.h"
+#include "net/transport.h"
+
+namespace staithe::net {
+
+// The server's side of one HTTP/2 connection (RFC 9113): nghttp2 reads and writes the frames and
+// never sees the socket, a Stream is the exchange on it.
+//
+// What a turn sends is gathered: streams only mark what they have, and at the end of the turn
+// frames are made of it until the transport is congested. A stream's body is taken by the client's
+// window for that stream; what the window does not take is kept, and counts for the stream's
+// congestion. The windows we give bound what a paused handler keeps unread: connection credit comes
+// back as bytes arrive, stream credit as the handler takes them.
+//
+// Streams that only the client can end are watched by a coarse sweep, like the deadlines of
+// HTTP/1.1: a body that stops arriving, an answer that is not read. A client that makes us work for
+// nothing (resets, pings, settings, empty frames) is told ENHANCE_YOUR_CALM and closed.
+class Http2Connection final : public ServerConnection, private TransportHandler {
+ public:
+  Http2Connection(ServerConnectionOwner& owner, std::unique_ptr<Transport> transport,
+                  std::string peer_address);
+  ~Http2Connection() override;
+  // What was read before it was known to be HTTP/2, with the preface. Once, and after the owner has
+  // this object.
+  void take_first_bytes(std::string_view bytes) { on_bytes(bytes); }
+
+  // ServerConnection
+  void drain() override;
+  void close() override;
+
+ private:
+  class Stream;
+  friend struct Http2Callbacks;
+
+  // The head that is being read; on a connection there is one at a time.
+  struct HeadSpace {
+    struct Field {
+      std::size_t begin = 0;
+      std::size_t name_size = 0;
+      std::size_t value_size = 0;
+    };
+    std::string bytes;
+    std::vector<Field> fields;
+    bool is_begun = false;
+    bool is_too_large = false;
+  };
+
+  // TransportHandler
+  void on_bytes(std::string_view bytes) override;
+  void on_read_end() override { close(); }
+  void on_broken(int) override { close(); }
+  void on_hang_up() override { close(); }
+  void on_flushed() override;
+  void on_writable() override;
+
+  // Told by nghttp2; an int is its error code.
+  int take_header(std::string_view name, std::string_view value);
+  void take_frame(const nghttp2_frame& frame);
+  void take_data(std::int32_t stream_id, std::string_view bytes);
+  void take_stream_close(std::int32_t stream_id);
+  ssize_t offer_data(Stream& stream, std::size_t size_max, std::uint32_t& flags);
+  int send_data(Stream& stream, const std::uint8_t* frame_head, std::size_t size);
+  void on_answer_sent(std::int32_t stream_id);
+
+  void open_exchange(std::int32_t stream_id, bool is_request_whole);
+  void refuse(std::int32_t stream_id, std::uint16_t status, std::string_view reason);
+  Stream* find(std::int32_t stream_id);
+  bool is_flood(const nghttp2_frame& frame);
+
+  void schedule_pump();
+  void pump();
+  void settle();
+  void sweep();
+  EventLoop& loop() { return owner_.loop(); }
+
+  ServerConnectionOwner& owner_;
+  const std::unique_ptr<Transport> transport_;
+  Deadline deadline_;
+  std::string peer_address_;
+  nghttp2_session* session_ = nullptr;
+  std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
+  std::vector<std::int32_t> writable_;  // whose handlers wait to be told
+  HeadSpace head_;
+  FloodGuard resets_{1000, 33};
+  FloodGuard control_frames_{10'000, 1'000};
+  Instant idle_since_{};
+  Instant head_begun_at_{};
+  TurnWorkId pump_work_ = 0;
+  bool is_reading_ = false;  // within nghttp2's reading
+  bool is_draining_ = false;
+  bool is_closed_ = false;
+};
+
+}  // namespace staithe::net
