@@ -209,7 +209,7 @@ class GenerationExchange final : public ShortExchange {
     std::string text;                // as far as it is needed again
     std::vector<TokenId> tokens;     // of a whole answer that shows their log-probabilities
     std::size_t text_bytes = 0;      // of all tokens so far
-    std::size_t sent_bytes = 0;      // of it
+    std::size_t sent_bytes = 0;      // of `text`
     std::string_view finish_reason;  // empty while it goes on
   };
 

@@ -20,6 +20,7 @@ Http1Connection::Http1Connection(ServerConnectionOwner& owner, std::unique_ptr<T
                                  std::string peer_address)
     : owner_(owner),
       transport_(std::move(transport)),
+      exchange_(owner),
       deadline_(owner.loop(), [this] { on_deadline(); }),
       peer_address_(std::move(peer_address)) {
   transport_->set_handler(*this);
@@ -114,20 +115,11 @@ void Http1Connection::open_exchange(const ParsedRequest& request) {
   is_head_method_ = request.head.method == "HEAD";
   is_close_asked_ = !request.is_persistent;
   is_kept_ = request.is_persistent;
-  is_body_paused_ = is_answer_started_ = is_cancelled_ = false;
+  is_body_paused_ = is_answer_started_ = false;
   answer_kind_ = BodyFraming::Kind::none;
-  is_exchange_open_ = true;
-  owner_.on_exchange_opened();
-
-  std::unique_ptr<ExchangeHandler> handler = owner_.router().on_request(request.head, *this);
-  if (!is_exchange_open_) {
-    if (is_cancelled_ && handler != nullptr) handler->on_cancelled();
-    loop().destroy_later(std::move(handler));
-    return;
-  }
-  CHECK(handler != nullptr);
-  handler_ = std::move(handler);
-  if (!is_body_paused_) send_continue();
+  exchange_.open();
+  const bool is_answering = exchange_.adopt(owner_.router().on_request(request.head, *this));
+  if (is_answering && !is_body_paused_) send_continue();
 }
 
 // Sends the leave to go on that a client waits for (RFC 9110 section 10.1.1).
@@ -169,13 +161,13 @@ bool Http1Connection::advance_body(std::string_view& input) {
 }
 
 void Http1Connection::deliver_body(std::string_view bytes) {
-  if (state_ == State::body && !bytes.empty()) handler_->on_body(bytes);
+  if (state_ == State::body && !bytes.empty()) exchange_->on_body(bytes);
 }
 
 void Http1Connection::end_request() {
   if (state_ == State::skip) return go_on_or_close();
   state_ = State::answer;
-  handler_->on_request_end();
+  exchange_->on_request_end();
 }
 
 bool Http1Connection::is_request_read() const {
@@ -190,7 +182,7 @@ bool Http1Connection::may_skip_request_rest() const {
 
 // The request cannot be read to its end.
 void Http1Connection::break_off(const Refusal& refusal) {
-  const bool may_refuse = is_exchange_open_ && !is_answer_started_;
+  const bool may_refuse = exchange_.is_open() && !is_answer_started_;
   cancel_exchange();
   if (state_ == State::closed) return;
   if (may_refuse) return refuse(refusal);
@@ -230,7 +222,7 @@ void Http1Connection::on_hang_up() {
 // --- Answering -----------------------------------------------------------------------------------
 
 void Http1Connection::send_head(const AnswerHead& head) {
-  if (!is_exchange_open_) return;
+  if (!exchange_.is_open()) return;
   CHECK(!is_answer_started_);
   is_answer_started_ = true;
   if (owner_.is_draining() || !may_skip_request_rest()) is_kept_ = false;
@@ -265,7 +257,7 @@ BodyFraming Http1Connection::frame_answer(const AnswerHead& head) {
 }
 
 void Http1Connection::send_body(std::string_view bytes) {
-  if (!is_exchange_open_) return;
+  if (!exchange_.is_open()) return;
   CHECK(is_answer_started_);
   switch (answer_kind_) {
     case BodyFraming::Kind::none:
@@ -282,7 +274,7 @@ void Http1Connection::send_body(std::string_view bytes) {
 }
 
 void Http1Connection::finish() {
-  if (!is_exchange_open_) return;
+  if (!exchange_.is_open()) return;
   const bool is_short = answer_kind_ == BodyFraming::Kind::length && answer_left_ > 0;
   if (!is_answer_started_ || is_short) return abort();
   if (answer_kind_ == BodyFraming::Kind::chunked) transport_->send_with(append_last_chunk);
@@ -297,7 +289,7 @@ void Http1Connection::finish() {
 }
 
 void Http1Connection::abort() {
-  if (!is_exchange_open_) return;
+  if (!exchange_.is_open()) return;
   end_exchange();
   // Where only the close ends a body, only a reset tells that it is not whole.
   is_reset_due_ = is_answer_started_ && answer_kind_ == BodyFraming::Kind::until_close;
@@ -318,8 +310,8 @@ void Http1Connection::resume_body() {
 }
 
 void Http1Connection::on_writable() {
-  if (is_exchange_open_) {
-    handler_->on_writable();
+  if (exchange_.is_open()) {
+    exchange_->on_writable();
   } else if (state_ == State::head && !unread_.is_empty()) {
     schedule_advance();
   }
@@ -343,22 +335,14 @@ void Http1Connection::on_flushed() {
 // --- The end of an exchange ----------------------------------------------------------------------
 
 void Http1Connection::end_exchange() {
-  is_exchange_open_ = false;
+  exchange_.end();
   has_ended_exchange_ = true;
-  loop().destroy_later(std::move(handler_));
-  owner_.on_exchange_over();
 }
 
 void Http1Connection::cancel_exchange() {
-  if (!is_exchange_open_) return;
-  is_exchange_open_ = false;
+  if (!exchange_.is_open()) return;
   has_ended_exchange_ = true;
-  owner_.on_exchange_over();
-  is_cancelled_ = true;
-  if (handler_ == nullptr) return;  // the router has yet to return it
-  std::unique_ptr<ExchangeHandler> handler = std::move(handler_);
-  handler->on_cancelled();
-  loop().destroy_later(std::move(handler));
+  exchange_.cancel();
 }
 
 void Http1Connection::go_on_or_close() {

@@ -8,6 +8,7 @@
 #include "net/chunked_codec.h"
 #include "net/deadline.h"
 #include "net/exchange.h"
+#include "net/exchange_slot.h"
 #include "net/head_parser.h"
 #include "net/server_connection.h"
 #include "net/transport.h"
@@ -100,9 +101,9 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
 
   ServerConnectionOwner& owner_;
   const std::unique_ptr<Transport> transport_;
+  ExchangeSlot exchange_;
   Deadline deadline_;
   Instant read_due_ = Deadline::never;
-  std::unique_ptr<ExchangeHandler> handler_;
   std::string peer_address_;
   UnreadBytes unread_;
   HeadScanner scanner_;
@@ -120,10 +121,8 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
   bool is_close_asked_ = false;       // by the client, who will send nothing more
   bool is_continue_awaited_ = false;  // the client holds its body back
   bool is_body_paused_ = false;
-  bool is_exchange_open_ = false;
   bool is_answer_started_ = false;
   bool has_ended_exchange_ = false;  // within this advance()
-  bool is_cancelled_ = false;        // before the router had returned a handler
   bool is_head_begun_ = false;
   bool is_sending_shut_ = false;
   bool is_reset_due_ = false;  // once everything is flushed

@@ -39,7 +39,10 @@ class Http2Connection::Stream final : public Exchange {
  public:
   enum class End : std::uint8_t { open, finished, aborted };
 
-  Stream(Http2Connection& connection, std::int32_t id) : connection_(connection), id_(id) {}
+  Stream(Http2Connection& connection, std::int32_t id)
+      : connection_(connection), id_(id), exchange_(connection.owner_) {
+    exchange_.open();
+  }
   ~Stream() override { connection_.loop().cancel(resume_timer_); }
 
   void send_head(const AnswerHead& head) override;
@@ -53,22 +56,20 @@ class Http2Connection::Stream final : public Exchange {
   std::string_view peer_address() const override { return connection_.peer_address_; }
   EventLoop& loop() override { return connection_.loop(); }
 
-  void open(std::unique_ptr<ExchangeHandler> handler);
   void take_body(std::string_view bytes);
   void take_request_end();
-  void cancel();
 
   void send_continue();
   void consume(std::size_t size);
   void deliver_kept();
   void end_exchange();
   void resume_data();
-  bool is_open() const { return is_exchange_open_ && !connection_.is_closed_; }
-  bool is_body_due() const { return is_exchange_open_ && !is_request_whole_ && !is_paused_; }
+  bool is_open() const { return exchange_.is_open() && !connection_.is_closed_; }
+  bool is_body_due() const { return exchange_.is_open() && !is_request_whole_ && !is_paused_; }
 
   Http2Connection& connection_;
   const std::int32_t id_;
-  std::unique_ptr<ExchangeHandler> handler_;
+  ExchangeSlot exchange_;
   std::string unsent_;  // from sent_ on
   std::size_t sent_ = 0;
   std::string kept_body_;          // of a paused request
@@ -76,8 +77,6 @@ class Http2Connection::Stream final : public Exchange {
   Instant progressed_at_{};        // of either body
   TimerId resume_timer_ = 0;
   End end_ = End::open;
-  bool is_exchange_open_ = true;
-  bool is_cancelled_ = false;  // before the router had returned a handler
   bool is_head_method_ = false;
   bool is_continue_awaited_ = false;
   bool is_request_whole_ = false;
@@ -108,6 +107,11 @@ struct Http2Callbacks {
   }
   static int on_frame_recv(nghttp2_session*, const nghttp2_frame* frame, void* user) {
     self(user).take_frame(*frame);
+    return 0;
+  }
+  // Of a head, too: it is over, and nghttp2 has reset its stream.
+  static int on_invalid_frame(nghttp2_session*, const nghttp2_frame*, int, void* user) {
+    self(user).head_ = {};
     return 0;
   }
   static int on_data(nghttp2_session*, std::uint8_t, std::int32_t stream_id,
@@ -141,6 +145,7 @@ struct Http2Callbacks {
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
     nghttp2_session_callbacks_set_on_frame_send_callback(callbacks, on_frame_send);
@@ -234,17 +239,6 @@ void Http2Connection::Stream::resume_body() {
   });
 }
 
-void Http2Connection::Stream::open(std::unique_ptr<ExchangeHandler> handler) {
-  if (!is_exchange_open_) {
-    if (is_cancelled_ && handler != nullptr) handler->on_cancelled();
-    loop().destroy_later(std::move(handler));
-    return;
-  }
-  CHECK(handler != nullptr);
-  handler_ = std::move(handler);
-  if (!is_paused_) send_continue();
-}
-
 // Sends the leave to go on that a client waits for (RFC 9110 section 10.1.1).
 void Http2Connection::Stream::send_continue() {
   if (!std::exchange(is_continue_awaited_, false) || is_answer_started_) return;
@@ -256,13 +250,13 @@ void Http2Connection::Stream::send_continue() {
 
 void Http2Connection::Stream::take_body(std::string_view bytes) {
   progressed_at_ = loop().now();
-  if (!is_exchange_open_) return consume(bytes.size());
+  if (!exchange_.is_open()) return consume(bytes.size());
   if (is_paused_ || !kept_body_.empty()) {
     kept_body_ += bytes;
     return;
   }
   consume(bytes.size());
-  handler_->on_body(bytes);
+  exchange_->on_body(bytes);
 }
 
 // Gives the client credit for what was taken.
@@ -276,39 +270,26 @@ void Http2Connection::Stream::deliver_kept() {
   if (!kept_body_.empty()) {
     const std::string bytes = std::exchange(kept_body_, {});
     consume(bytes.size());
-    handler_->on_body(bytes);
+    exchange_->on_body(bytes);
   }
   if (!is_request_end_due_ || !is_open() || is_paused_ || !kept_body_.empty()) return;
   is_request_end_due_ = false;
-  handler_->on_request_end();
+  exchange_->on_request_end();
 }
 
 void Http2Connection::Stream::take_request_end() {
   is_request_whole_ = true;
-  if (!is_exchange_open_) return;
+  if (!exchange_.is_open()) return;
   if (is_paused_ || !kept_body_.empty()) {
     is_request_end_due_ = true;
     return;
   }
-  handler_->on_request_end();
+  exchange_->on_request_end();
 }
 
 void Http2Connection::Stream::end_exchange() {
-  is_exchange_open_ = false;
   kept_body_ = {};
-  loop().destroy_later(std::move(handler_));
-  connection_.owner_.on_exchange_over();
-}
-
-void Http2Connection::Stream::cancel() {
-  if (!is_exchange_open_) return;
-  is_exchange_open_ = false;
-  is_cancelled_ = true;
-  connection_.owner_.on_exchange_over();
-  if (handler_ == nullptr) return;  // the router has yet to return it
-  std::unique_ptr<ExchangeHandler> handler = std::move(handler_);
-  handler->on_cancelled();
-  loop().destroy_later(std::move(handler));
+  exchange_.end();
 }
 
 // --- The connection ------------------------------------------------------------------------------
@@ -363,15 +344,13 @@ void Http2Connection::close() {
   transport_->close();
   deadline_.clear();
   loop().cancel_turn_work(std::exchange(pump_work_, 0));
-  for (auto& [id, stream] : streams_) stream->cancel();
+  for (auto& [id, stream] : streams_) stream->exchange_.cancel();
   owner_.on_closed(*this);
 }
 
 void Http2Connection::on_bytes(std::string_view bytes) {
-  is_reading_ = true;
   const ssize_t taken = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-  is_reading_ = false;
   if (is_closed_) return;
   // Whatever can be said about the protocol is said with a GOAWAY; this is beyond that.
   if (taken < 0) return close();
@@ -424,6 +403,10 @@ bool Http2Connection::is_flood(const nghttp2_frame& frame) {
   }
 }
 
+Http2Connection::Stream& Http2Connection::open_stream(std::int32_t stream_id) {
+  return *streams_.emplace(stream_id, std::make_unique<Stream>(*this, stream_id)).first->second;
+}
+
 Http2Connection::Stream* Http2Connection::find(std::int32_t stream_id) {
   const auto found = streams_.find(stream_id);
   return found == streams_.end() ? nullptr : found->second.get();
@@ -458,7 +441,12 @@ void Http2Connection::open_exchange(std::int32_t stream_id, bool is_request_whol
     }
   }
   if (!cookies.empty()) head.headers.add("cookie", std::string_view(cookies));
-  if (!authority.empty() && !head.headers.find("host")) head.headers.add("host", authority);
+  const auto host = head.headers.find("host");
+  if (host && !authority.empty() && to_lower(*host) != to_lower(authority)) {
+    // Whoever decides by one of them must not be told another (RFC 9113 section 8.3.1).
+    return refuse(stream_id, 400, "the fields host and :authority differ");
+  }
+  if (!host && !authority.empty()) head.headers.add("host", authority);
   if (head.method == "CONNECT") return refuse(stream_id, 501, "CONNECT is not served");
   if (!is_token(head.method) || !is_request_target(head.target)) {
     return refuse(stream_id, 400, "the request line is malformed");
@@ -471,21 +459,18 @@ void Http2Connection::open_exchange(std::int32_t stream_id, bool is_request_whol
     head.body.kind = BodyFraming::Kind::chunked;
   }
 
-  Stream& stream =
-      *streams_.emplace(stream_id, std::make_unique<Stream>(*this, stream_id)).first->second;
+  Stream& stream = open_stream(stream_id);
   stream.is_head_method_ = head.method == "HEAD";
   stream.is_continue_awaited_ = expects_continue && !is_request_whole;
   stream.progressed_at_ = loop().now();
-  owner_.on_exchange_opened();
-  stream.open(owner_.router().on_request(head, stream));
+  const bool is_answering = stream.exchange_.adopt(owner_.router().on_request(head, stream));
+  if (is_answering && !stream.is_paused_) stream.send_continue();
   if (is_request_whole && !is_closed_) stream.take_request_end();
 }
 
 void Http2Connection::refuse(std::int32_t stream_id, std::uint16_t status,
                              std::string_view reason) {
-  Stream& stream =
-      *streams_.emplace(stream_id, std::make_unique<Stream>(*this, stream_id)).first->second;
-  owner_.on_exchange_opened();
+  Stream& stream = open_stream(stream_id);
   const std::string body = std::string(reason) + "\n";
   AnswerHead head{.status = status, .content_length = body.size()};
   head.headers.add("Content-Type", "text/plain; charset=utf-8");
@@ -509,7 +494,7 @@ void Http2Connection::take_stream_close(std::int32_t stream_id) {
   if (found == streams_.end()) return;
   std::unique_ptr<Stream> stream = std::move(found->second);
   streams_.erase(found);
-  if (!is_closed_) stream->cancel();
+  if (!is_closed_) stream->exchange_.cancel();
   loop().destroy_later(std::move(stream));
   if (streams_.empty()) idle_since_ = loop().now();
 }
@@ -579,7 +564,7 @@ void Http2Connection::pump() {
   }
   for (const std::int32_t id : std::exchange(writable_, {})) {
     Stream* stream = find(id);
-    if (stream != nullptr && stream->is_open()) stream->handler_->on_writable();
+    if (stream != nullptr && stream->is_open()) stream->exchange_->on_writable();
     if (is_closed_) return;
   }
   settle();
@@ -602,12 +587,24 @@ void Http2Connection::settle() {
   transport_->set_interest(transport_->is_congested() ? Transport::Interest::hang_up
                                                       : Transport::Interest::read);
   transport_->request_flush();
-  deadline_.set(loop().now() + sweep_period);
+  schedule_sweep();
 }
 
 // --- Deadlines -----------------------------------------------------------------------------------
 
+// At the pace of what is there to be watched, and never later than it already was: traffic on one
+// stream must not keep another from being looked at.
+void Http2Connection::schedule_sweep() {
+  const bool is_busy = !streams_.empty() || head_.is_begun || transport_->is_blocked();
+  const Instant due =
+      is_busy ? loop().now() + sweep_period : idle_since_ + owner_.limits().keep_alive_timeout;
+  if (due >= sweep_due_) return;
+  sweep_due_ = due;
+  deadline_.set(due);
+}
+
 void Http2Connection::sweep() {
+  sweep_due_ = Deadline::never;
   const Instant now = loop().now();
   const ServerLimits& limits = owner_.limits();
   if (transport_->is_blocked() && transport_->stalled_since() + limits.write_timeout <= now) {
@@ -628,10 +625,10 @@ void Http2Connection::sweep() {
     if (is_body_late || is_unread) late.push_back(id);
   }
   for (const std::int32_t id : late) {
-    if (Stream* stream = find(id)) stream->cancel();
+    if (Stream* stream = find(id)) stream->exchange_.cancel();
     nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
   }
-  deadline_.set(now + sweep_period);
+  schedule_sweep();
   if (!late.empty()) schedule_pump();
 }
 

@@ -11,6 +11,7 @@
 
 #include "net/deadline.h"
 #include "net/exchange.h"
+#include "net/exchange_slot.h"
 #include "net/flood_guard.h"
 #include "net/server_connection.h"
 #include "net/transport.h"
@@ -78,12 +79,14 @@ class Http2Connection final : public ServerConnection, private TransportHandler 
 
   void open_exchange(std::int32_t stream_id, bool is_request_whole);
   void refuse(std::int32_t stream_id, std::uint16_t status, std::string_view reason);
+  Stream& open_stream(std::int32_t stream_id);
   Stream* find(std::int32_t stream_id);
   bool is_flood(const nghttp2_frame& frame);
 
   void schedule_pump();
   void pump();
   void settle();
+  void schedule_sweep();
   void sweep();
   EventLoop& loop() { return owner_.loop(); }
 
@@ -99,8 +102,8 @@ class Http2Connection final : public ServerConnection, private TransportHandler 
   FloodGuard control_frames_{10'000, 1'000};
   Instant idle_since_{};
   Instant head_begun_at_{};
+  Instant sweep_due_ = Deadline::never;
   TurnWorkId pump_work_ = 0;
-  bool is_reading_ = false;  // within nghttp2's reading
   bool is_draining_ = false;
   bool is_closed_ = false;
 };

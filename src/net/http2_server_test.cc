@@ -1,17 +1,15 @@
-#include <gtest/gtest.h>
-
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "net/http2_test_kit.h"
-#include "net/http_server.h"
+#include "net/server_test_kit.h"
 
 namespace staithe::net {
 namespace {
 
 using std::chrono::milliseconds;
 using testing::Http2Peer;
-using testing::listen_on_loopback;
 using testing::RawPeer;
 using testing::run_turns;
 using testing::run_until;
@@ -20,27 +18,10 @@ using testing::Seen;
 
 constexpr std::string_view preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-class Http2ServerTest : public ::testing::Test {
- protected:
-  void start(ServerLimits limits = {}) {
-    Listener listener = listen_on_loopback();
-    port_ = listener.port;
-    server_ = std::make_unique<HttpServer>(loop_, router_, std::move(listener), limits);
-  }
-  void answer_at_end(std::string body) {
-    router_.when_ended = [body](Seen& seen) { ScriptedRouter::answer(seen, body); };
-  }
-  void advance(Duration by) {
-    clock_.advance(by);
-    run_turns(loop_, 3);
-  }
+// Longer than any test's clock goes on.
+constexpr milliseconds one_hour{3'600'000};
 
-  FakeClock clock_;
-  EventLoop loop_{clock_};
-  ScriptedRouter router_;
-  std::unique_ptr<HttpServer> server_;
-  std::uint16_t port_ = 0;
-};
+class Http2ServerTest : public testing::ServerTest {};
 
 TEST_F(Http2ServerTest, answers_requests_with_prior_knowledge) {
   start();
@@ -77,13 +58,13 @@ TEST_F(Http2ServerTest, recognises_a_preface_that_drips_in) {
 }
 
 TEST_F(Http2ServerTest, a_preface_that_stops_is_closed_in_time) {
-  start({.head_timeout = milliseconds(100)});
+  start({.head_timeout = milliseconds(2'000), .keep_alive_timeout = one_hour});
   RawPeer peer = RawPeer::connect(port_);
   peer.send("PRI * HT");
-  run_turns(loop_, 3);
-  EXPECT_FALSE(peer.is_gone());
-  advance(milliseconds(101));
-  EXPECT_TRUE(run_until(loop_, [&] { return peer.is_gone(); }));
+  EXPECT_TRUE(run_until(loop_, [&] {
+    clock_.advance(milliseconds(100));
+    return peer.is_gone();
+  }));
   EXPECT_EQ(server_->connection_count(), 0u);
 }
 
@@ -327,6 +308,53 @@ TEST_F(Http2ServerTest, a_body_that_stops_arriving_is_given_up) {
   for (int i = 0; i < 5; ++i) advance(milliseconds(1'001));
   EXPECT_TRUE(router_.at(0).is_cancelled);
   EXPECT_TRUE(peer.poll_until(loop_, [&] { return peer.answer(id).reset.has_value(); }));
+}
+
+TEST_F(Http2ServerTest, traffic_on_one_stream_does_not_hide_another_that_stalls) {
+  start({.body_timeout = milliseconds(3'000)});
+  Http2Peer peer(port_);
+  const auto stalled = peer.request("POST", "/stalled", "ab", {}, false);
+  ASSERT_TRUE(peer.poll_until(loop_, [&] { return router_.count() == 1; }));
+  answer_at_end("hello");
+  for (int i = 0; i < 10; ++i) {
+    advance(milliseconds(500));
+    peer.wait(loop_, peer.request("GET", "/"));
+  }
+  EXPECT_TRUE(router_.at(0).is_cancelled);
+  EXPECT_TRUE(peer.poll_until(loop_, [&] { return peer.answer(stalled).reset.has_value(); }));
+}
+
+TEST_F(Http2ServerTest, a_malformed_head_resets_its_stream_and_ends_nothing_else) {
+  start({.head_timeout = milliseconds(2'000)});
+  Http2Peer peer(port_);
+  const auto good = peer.request("GET", "/good");
+  ASSERT_TRUE(peer.poll_until(loop_, [&] { return router_.count() == 1; }));
+  const auto& bad = peer.wait(loop_, peer.request("GET", "/bad", "", {{"connection", "close"}}));
+  EXPECT_EQ(bad.reset, std::uint32_t{NGHTTP2_PROTOCOL_ERROR});
+  for (int i = 0; i < 5; ++i) advance(milliseconds(1'001));
+  ASSERT_FALSE(router_.at(0).is_cancelled);
+  ScriptedRouter::answer(router_.at(0), "fine");
+  EXPECT_EQ(peer.wait(loop_, good).body, "fine");
+}
+
+TEST_F(Http2ServerTest, a_head_that_stops_is_closed_in_time) {
+  start({.head_timeout = milliseconds(2'000), .keep_alive_timeout = one_hour});
+  Http2Peer peer(port_);
+  peer.poll_until(loop_, [] { return false; }, 10);
+  peer.raw().send(std::string("\0\0\1\1\0\0\0\0\1\x82", 10));  // HEADERS, not its end
+  EXPECT_TRUE(run_until(loop_, [&] {
+    clock_.advance(milliseconds(100));
+    return peer.raw().is_gone();
+  }));
+  EXPECT_EQ(server_->connection_count(), 0u);
+}
+
+TEST_F(Http2ServerTest, two_names_for_one_host_are_refused) {
+  start();
+  Http2Peer peer(port_);
+  const auto& answer = peer.wait(loop_, peer.request("GET", "/", "", {{"host", "other.test"}}));
+  EXPECT_EQ(answer.status(), "400");
+  EXPECT_EQ(router_.count(), 0u);
 }
 
 TEST_F(Http2ServerTest, rapid_resets_end_the_connection) {

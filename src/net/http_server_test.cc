@@ -1,12 +1,10 @@
 #include "net/http_server.h"
 
-#include <gtest/gtest.h>
-
 #include <memory>
 #include <string>
 
-#include "net/loopback_test_kit.h"
 #include "net/port_check.h"
+#include "net/server_test_kit.h"
 
 namespace staithe::net {
 namespace {
@@ -21,13 +19,8 @@ using testing::Seen;
 
 constexpr const char* get = "GET /a HTTP/1.1\r\nHost: h\r\n\r\n";
 
-class HttpServerTest : public ::testing::Test {
+class HttpServerTest : public testing::ServerTest {
  protected:
-  void start(ServerLimits limits = {}) {
-    Listener listener = listen_on_loopback();
-    port_ = listener.port;
-    server_ = std::make_unique<HttpServer>(loop_, router_, std::move(listener), limits);
-  }
   RawPeer connect(int receive_buffer_bytes = 0) {
     return RawPeer::connect(port_, receive_buffer_bytes);
   }
@@ -39,19 +32,6 @@ class HttpServerTest : public ::testing::Test {
     return ::testing::AssertionFailure() << "got: " << peer.received();
   }
   bool until(const std::function<bool()>& is_done) { return run_until(loop_, is_done, 400); }
-  void answer_at_end(std::string body) {
-    router_.when_ended = [body](Seen& seen) { ScriptedRouter::answer(seen, body); };
-  }
-  void advance(Duration by) {
-    clock_.advance(by);
-    run_turns(loop_, 2);
-  }
-
-  FakeClock clock_;
-  EventLoop loop_{clock_};
-  ScriptedRouter router_;
-  std::unique_ptr<HttpServer> server_;
-  std::uint16_t port_ = 0;
 };
 
 TEST_F(HttpServerTest, answers_with_length_and_date_and_keeps_the_connection) {
