@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/clock.h"
 #include "coreweave/inference/v1alpha1/capacity_claim.pb.h"
 #include "coreweave/inference/v1alpha1/deployment.pb.h"
 #include "coreweave/inference/v1alpha1/gateway.pb.h"
@@ -35,6 +36,22 @@ TEST(JsonMapper, takes_names_in_either_spelling) {
   EXPECT_EQ(read<pb::CapacityClaimResources>(R"({"instance_id":"a"})").instance_id(), "a");
   EXPECT_EQ(refused_field<pb::CapacityClaimResources>(R"({"instanceId":"a","instance_id":"a"})"),
             "instanceId");
+}
+
+TEST(JsonMapper, refuses_a_name_given_twice_at_any_depth) {
+  EXPECT_EQ(refused_field<pb::CapacityClaimResources>(R"({"zones":[],"a":1,"zones":[]})"), "-");
+  EXPECT_EQ(refused_field<pb::CapacityClaimResources>(R"({"unknown":[{"b":1,"\u0062":2}]})"), "-");
+  EXPECT_EQ(refused_field<pb::CapacityClaimResources>(R"({"a":{"c":1},"b":{"c":1}})"), "accepted");
+}
+
+TEST(JsonMapper, a_great_many_names_take_no_time_worth_mentioning) {
+  std::string body = "{";
+  for (int i = 0; i < 300'000; ++i) body += fmt::format("\"{}\":1,", i);
+  body += R"("instanceId":"a"})";
+  const SystemClock clock;
+  const Instant started = clock.instant();
+  EXPECT_EQ(read<pb::CapacityClaimResources>(body).instance_id(), "a");
+  EXPECT_LT(clock.instant() - started, std::chrono::seconds(5));
 }
 
 TEST(JsonMapper, takes_whole_numbers_however_they_are_written) {

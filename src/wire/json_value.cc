@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/encoding.h"
@@ -32,14 +33,11 @@ class Builder final : public json::json_sax_t {
   }
   bool binary(binary_t&) override { return false; }
   bool start_object(std::size_t) override { return open(JsonValue::Kind::object); }
-  bool end_object() override { return close(); }
+  bool end_object() override { return check_names(stack_.back().members) && close(); }
   bool start_array(std::size_t) override { return open(JsonValue::Kind::array); }
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
-    for (const auto& member : stack_.back().members) {
-      if (member.first == name) return fail(fmt::format("the name \"{}\" is given twice", name));
-    }
-    stack_.back().members.emplace_back(std::move(name), JsonValue{});
+    stack_.back().members.push_back({.name = std::move(name), .value = {}});
     return true;
   }
   bool parse_error(std::size_t position, const std::string&, const json::exception&) override {
@@ -55,6 +53,15 @@ class Builder final : public json::json_sax_t {
     problem_ = std::move(text);
     return false;
   }
+  // By sorting, because a body can hold hundreds of thousands of names.
+  bool check_names(const std::vector<JsonMember>& members) {
+    std::vector<std::string_view> names;
+    names.reserve(members.size());
+    for (const JsonMember& member : members) names.push_back(member.name);
+    std::sort(names.begin(), names.end());
+    const auto twice = std::adjacent_find(names.begin(), names.end());
+    return twice == names.end() || fail(fmt::format("the name \"{}\" is given twice", *twice));
+  }
   bool number(std::string text) {
     JsonValue node;
     node.kind = JsonValue::Kind::number;
@@ -65,7 +72,7 @@ class Builder final : public json::json_sax_t {
     if (stack_.empty()) {
       root_ = std::move(node);
     } else if (stack_.back().kind == JsonValue::Kind::object) {
-      stack_.back().members.back().second = std::move(node);
+      stack_.back().members.back().value = std::move(node);
     } else {
       stack_.back().items.push_back(std::move(node));
     }

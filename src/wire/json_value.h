@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -12,13 +11,18 @@ namespace staithe::wire {
 
 // A JSON text as it was written: members in their order, numbers as their text, so that nothing is
 // lost before the mapper knows which type is wanted.
+struct JsonMember;
 struct JsonValue {
   enum class Kind : std::uint8_t { null, boolean, number, string, array, object };
   Kind kind = Kind::null;
   bool boolean = false;
   std::string text;  // of strings (unescaped) and numbers (as written)
   std::vector<JsonValue> items;
-  std::vector<std::pair<std::string, JsonValue>> members;
+  std::vector<JsonMember> members;
+};
+struct JsonMember {
+  std::string name;
+  JsonValue value;
 };
 
 inline constexpr std::size_t json_depth_max = 100;
