@@ -20,9 +20,10 @@ void check_second_reading(const net::ParsedRequest& first) {
                            net::ConnectionOption::unsaid);
   net::ParsedRequest second;
   CHECK(scan_head(bytes, 1 << 20) == bytes.size());
-  if (net::parse_request_head(bytes, second)) {
-    // HTTP/1.0 takes what 1.1 does not: here, an expectation.
-    CHECK(first.head.http_minor == 0);
+  if (const auto refusal = net::parse_request_head(bytes, second)) {
+    // HTTP/1.0 takes what 1.1 does not: here, an expectation. And to a request that has all the
+    // fields it may have, our encoder adds the length of its empty body.
+    CHECK(first.head.http_minor == 0 || refusal->status == 431);
     return;
   }
   CHECK(second.head.method == first.head.method && second.head.target == first.head.target);
