@@ -10,7 +10,6 @@
 namespace staithe::net {
 namespace {
 
-constexpr std::size_t field_count_max = 256;
 constexpr std::size_t content_length_digits_max = 18;  // stays far from overflow
 
 enum CharClass : std::uint8_t { token_char = 1, value_char = 2, target_char = 4, digit_char = 8 };

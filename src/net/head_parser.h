@@ -9,6 +9,9 @@
 
 namespace staithe::net {
 
+// Header fields in one head, whichever HTTP version carries it.
+inline constexpr std::size_t field_count_max = 256;
+
 // Why a message was refused: the status to answer a client with, and a sentence. `reason` is
 // static.
 struct Refusal {

@@ -358,7 +358,9 @@ void Http2Connection::on_bytes(std::string_view bytes) {
 }
 
 int Http2Connection::take_header(std::string_view name, std::string_view value) {
-  if (head_.bytes.size() + name.size() + value.size() > owner_.limits().head_bytes_max) {
+  constexpr std::size_t pseudo_fields_max = 4;
+  if (head_.bytes.size() + name.size() + value.size() > owner_.limits().head_bytes_max ||
+      head_.fields.size() == field_count_max + pseudo_fields_max) {
     head_.is_too_large = true;
   }
   if (head_.is_too_large) return 0;
