@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <set>
 #include <string>
@@ -153,7 +154,9 @@ class Witness {
     return false;
   }
 
+  // On whichever thread has committed.
   void look() {
+    const std::lock_guard lock(mutex_);
     auto changes = store_.changes_since(revision_, 1000);
     if (!changes || changes->lost) return;
     revision_ = changes->revision;
@@ -201,6 +204,7 @@ class Witness {
   }
 
   store::Store& store_;
+  std::mutex mutex_;  // held while looking; tests read when nobody commits any more
   std::uint64_t revision_ = 0;
   std::map<model::Id, std::vector<model::Status>> seen_;
   std::map<model::Id, Timestamp> last_update_;
