@@ -17,6 +17,7 @@ struct AnswerHead {
   std::uint16_t status = 200;
   HeaderList headers;
   std::optional<std::uint64_t> content_length;  // absent: chunked (or HTTP/2 DATA) until finish()
+  bool has_body = true;  // false: the head is all of the answer, and HTTP/2 says so with the head
 };
 
 // The server's side of one request, whichever HTTP version carries it. One loop thread. Valid until
@@ -35,7 +36,10 @@ class Exchange {
   virtual void send_head(const AnswerHead& head) = 0;  // once
   virtual void send_body(std::string_view bytes) = 0;  // copied if need be
   // The proper end of the answer. The handler is destroyed after this turn.
-  virtual void finish() = 0;
+  void finish() { finish_with({}); }
+  // The same, with trailer fields. Where there is no room for them (HTTP/1.1 has some only after a
+  // chunked body) they are left out.
+  virtual void finish_with(const HeaderList& trailers) = 0;
   // An end that the client can tell from a proper one: HTTP/1.1 closes without the last chunk (or
   // short of Content-Length), HTTP/2 resets the stream. Bytes already given are written first. The
   // handler is destroyed after this turn.

@@ -80,6 +80,12 @@ void append_request_head(std::string& out, const ClientRequest& request, std::st
   out += "\r\n";
 }
 
+void append_chunked_end(std::string& out, const HeaderList& trailers) {
+  out += "0\r\n";
+  append_fields(out, trailers, {"content-length", "transfer-encoding", "connection", "host"});
+  out += "\r\n";
+}
+
 std::string_view HttpDate::at(Timestamp time) {
   using namespace std::chrono;
   const auto second = floor<seconds>(time);

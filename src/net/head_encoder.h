@@ -25,11 +25,13 @@ struct AnswerFraming {
   std::string_view date;
 };
 
-// Both put a head of HTTP/1.1 after `out` (RFC 9112). Framing fields among the caller's are left
+// They put a head of HTTP/1.1 after `out` (RFC 9112). Framing fields among the caller's are left
 // out, and characters that would end a line become spaces, so that no value can forge a message.
 void append_answer_head(std::string& out, const AnswerHead& head, const AnswerFraming& framing);
 void append_request_head(std::string& out, const ClientRequest& request, std::string_view host,
                          ConnectionOption connection);
+// The last chunk and the trailer section behind it (RFC 9112 section 7.1.2), likewise.
+void append_chunked_end(std::string& out, const HeaderList& trailers);
 
 // "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7), drawn once a second.
 class HttpDate {

@@ -240,10 +240,10 @@ void Http1Connection::send_head(const AnswerHead& head) {
 BodyFraming Http1Connection::frame_answer(const AnswerHead& head) {
   using Kind = BodyFraming::Kind;
   answer_left_ = head.content_length.value_or(0);
-  if (is_head_method_ || head.status == 204 || head.status == 304) {
+  if (is_head_method_ || head.status == 204 || head.status == 304 || !head.has_body) {
     answer_kind_ = Kind::none;
-    const bool has_length = head.content_length && head.status != 204;
-    return has_length ? BodyFraming{Kind::length, *head.content_length} : BodyFraming{};
+    const bool has_length = (head.content_length || !head.has_body) && head.status != 204;
+    return has_length ? BodyFraming{Kind::length, answer_left_} : BodyFraming{};
   }
   if (head.content_length) {
     answer_kind_ = Kind::length;
@@ -273,11 +273,13 @@ void Http1Connection::send_body(std::string_view bytes) {
   }
 }
 
-void Http1Connection::finish() {
+void Http1Connection::finish_with(const HeaderList& trailers) {
   if (!exchange_.is_open()) return;
   const bool is_short = answer_kind_ == BodyFraming::Kind::length && answer_left_ > 0;
   if (!is_answer_started_ || is_short) return abort();
-  if (answer_kind_ == BodyFraming::Kind::chunked) transport_->send_with(append_last_chunk);
+  if (answer_kind_ == BodyFraming::Kind::chunked) {
+    transport_->send_with([&](std::string& out) { append_chunked_end(out, trailers); });
+  }
   end_exchange();
   if (is_request_read() || !is_kept_) {
     go_on_or_close();

@@ -51,7 +51,7 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
   // Exchange
   void send_head(const AnswerHead& head) override;
   void send_body(std::string_view bytes) override;
-  void finish() override;
+  void finish_with(const HeaderList& trailers) override;
   void abort() override;
   bool is_congested() const override { return transport_->is_congested(); }
   std::size_t unsent_bytes() const override { return transport_->unsent_bytes(); }

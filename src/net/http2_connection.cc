@@ -38,6 +38,7 @@ bool is_left_out(std::string_view lower_name) {
 class Http2Connection::Stream final : public Exchange {
  public:
   enum class End : std::uint8_t { open, finished, aborted };
+  using OwnedField = std::pair<std::string, std::string>;
 
   Stream(Http2Connection& connection, std::int32_t id)
       : connection_(connection), id_(id), exchange_(connection.owner_) {
@@ -47,7 +48,7 @@ class Http2Connection::Stream final : public Exchange {
 
   void send_head(const AnswerHead& head) override;
   void send_body(std::string_view bytes) override;
-  void finish() override;
+  void finish_with(const HeaderList& trailers) override;
   void abort() override;
   bool is_congested() const override { return is_congested_; }
   std::size_t unsent_bytes() const override { return unsent_.size() - sent_; }
@@ -62,6 +63,7 @@ class Http2Connection::Stream final : public Exchange {
   void send_continue();
   void consume(std::size_t size);
   void deliver_kept();
+  void submit_trailers();
   void end_exchange();
   void resume_data();
   bool is_open() const { return exchange_.is_open() && !connection_.is_closed_; }
@@ -72,6 +74,7 @@ class Http2Connection::Stream final : public Exchange {
   ExchangeSlot exchange_;
   std::string unsent_;  // from sent_ on
   std::size_t sent_ = 0;
+  std::vector<OwnedField> trailers_;
   std::string kept_body_;          // of a paused request
   std::uint64_t answer_left_ = 0;  // of an answer with a length
   Instant progressed_at_{};        // of either body
@@ -160,7 +163,7 @@ void Http2Connection::Stream::send_head(const AnswerHead& head) {
   if (!is_open()) return;
   CHECK(!is_answer_started_);
   is_answer_started_ = true;
-  is_bodiless_ = is_head_method_ || head.status == 204 || head.status == 304;
+  is_bodiless_ = is_head_method_ || head.status == 204 || head.status == 304 || !head.has_body;
   has_length_ = head.content_length.has_value();
   answer_left_ = head.content_length.value_or(0);
 
@@ -210,10 +213,14 @@ void Http2Connection::Stream::resume_data() {
   connection_.schedule_pump();
 }
 
-void Http2Connection::Stream::finish() {
+void Http2Connection::Stream::finish_with(const HeaderList& trailers) {
   if (!is_open()) return;
   const bool is_short = has_length_ && answer_left_ > 0 && !is_bodiless_;
   if (!is_answer_started_ || is_short) return abort();
+  for (const HeaderView& field : trailers) {
+    OwnedField& kept = trailers_.emplace_back(to_lower(field.name), field.value);
+    if (is_left_out(kept.first)) trailers_.pop_back();
+  }
   end_ = End::finished;
   end_exchange();
   resume_data();
@@ -257,6 +264,13 @@ void Http2Connection::Stream::take_body(std::string_view bytes) {
   }
   consume(bytes.size());
   exchange_->on_body(bytes);
+}
+
+void Http2Connection::Stream::submit_trailers() {
+  std::vector<nghttp2_nv> fields;
+  fields.reserve(trailers_.size());
+  for (const auto& [name, value] : trailers_) fields.push_back(header(name, value));
+  nghttp2_submit_trailer(connection_.session_, id_, fields.data(), fields.size());
 }
 
 // Gives the client credit for what was taken.
@@ -521,7 +535,13 @@ ssize_t Http2Connection::offer_data(Stream& stream, std::size_t size_max, std::u
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // becomes a reset with INTERNAL_ERROR
   }
   flags |= NGHTTP2_DATA_FLAG_NO_COPY;
-  if (is_last && stream.end_ == Stream::End::finished) flags |= NGHTTP2_DATA_FLAG_EOF;
+  if (is_last && stream.end_ == Stream::End::finished) {
+    flags |= NGHTTP2_DATA_FLAG_EOF;
+    if (!stream.trailers_.empty()) {
+      flags |= NGHTTP2_DATA_FLAG_NO_END_STREAM;
+      stream.submit_trailers();
+    }
+  }
   return static_cast<ssize_t>(size);
 }
 

@@ -424,5 +424,57 @@ TEST_F(Http2ServerTest, continuations_without_end_close_the_connection) {
   EXPECT_TRUE(is_closed_for_flooding(loop_, *server_, peer, more));
 }
 
+TEST_F(Http2ServerTest, ends_an_answer_with_its_trailers) {
+  start();
+  router_.when_ended = [](Seen& seen) {
+    seen.exchange->send_head({});
+    if (seen.target == "/body") seen.exchange->send_body("pounds");
+    HeaderList trailers;
+    trailers.add("Grpc-Status", "5");
+    trailers.add("Connection", "close");
+    seen.exchange->finish_with(trailers);
+  };
+  Http2Peer peer(port_);
+  for (const std::string path : {"/body", "/none"}) {
+    const Http2Peer::Answer& answer = peer.wait(loop_, peer.request("GET", path));
+    EXPECT_EQ(answer.status(), "200");
+    EXPECT_EQ(answer.body, path == "/body" ? "pounds" : "");
+    EXPECT_EQ(answer.trailers, (Fields{{"grpc-status", "5"}}));
+    EXPECT_TRUE(answer.is_ended);
+    EXPECT_FALSE(answer.is_head_all);
+  }
+}
+
+TEST_F(Http2ServerTest, keeps_trailers_behind_a_body_that_waits_for_the_window) {
+  start();
+  const std::string body(200'000, 'b');
+  router_.when_ended = [&body](Seen& seen) {
+    seen.exchange->send_head({});
+    seen.exchange->send_body(body);
+    HeaderList trailers;
+    trailers.add("sum", "1");
+    seen.exchange->finish_with(trailers);
+  };
+  Http2Peer peer(port_);
+  const Http2Peer::Answer& answer = peer.wait(loop_, peer.request("GET", "/"));
+  EXPECT_EQ(answer.body, body);
+  EXPECT_EQ(answer.trailers, (Fields{{"sum", "1"}}));
+}
+
+TEST_F(Http2ServerTest, ends_the_stream_with_a_head_that_has_no_body) {
+  start();
+  router_.when_ended = [](Seen& seen) {
+    AnswerHead head{.has_body = false};
+    head.headers.add("grpc-status", "16");
+    seen.exchange->send_head(head);
+    seen.exchange->finish();
+  };
+  Http2Peer peer(port_);
+  const Http2Peer::Answer& answer = peer.wait(loop_, peer.request("POST", "/", "x"));
+  EXPECT_TRUE(answer.is_head_all);
+  EXPECT_EQ(answer.field("grpc-status"), "16");
+  EXPECT_EQ(answer.field("content-length"), "");
+}
+
 }  // namespace
 }  // namespace staithe::net

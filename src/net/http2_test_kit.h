@@ -23,7 +23,9 @@ class Http2Peer {
   struct Answer {
     Fields head;
     std::string body;
+    Fields trailers;
     bool is_ended = false;
+    bool is_head_all = false;            // the head itself ended the stream
     std::optional<std::uint32_t> reset;  // with this error code
     std::string field(std::string_view name) const {
       for (const auto& [key, value] : head) {
@@ -42,7 +44,11 @@ class Http2Peer {
                       std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
                       std::uint8_t, void* self) {
           Answer& answer = static_cast<Http2Peer*>(self)->answers_[frame->hd.stream_id];
-          answer.head.emplace_back(as_text(name, name_size), as_text(value, value_size));
+          // What follows "100 Continue" is not a trailer.
+          const bool is_head =
+              frame->headers.cat == NGHTTP2_HCAT_RESPONSE || answer.status().starts_with('1');
+          Fields& fields = is_head ? answer.head : answer.trailers;
+          fields.emplace_back(as_text(name, name_size), as_text(value, value_size));
           return 0;
         });
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
@@ -57,6 +63,10 @@ class Http2Peer {
           const bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
           const bool may_end = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
           if (is_end && may_end) peer.answers_[frame->hd.stream_id].is_ended = true;
+          if (is_end && frame->hd.type == NGHTTP2_HEADERS &&
+              frame->headers.cat == NGHTTP2_HCAT_RESPONSE) {
+            peer.answers_[frame->hd.stream_id].is_head_all = true;
+          }
           if (frame->hd.type == NGHTTP2_RST_STREAM)
             peer.answers_[frame->hd.stream_id].reset = frame->rst_stream.error_code;
           if (frame->hd.type == NGHTTP2_GOAWAY) peer.goaway_ = frame->goaway.error_code;

@@ -67,6 +67,38 @@ TEST_F(HttpServerTest, sends_chunks_when_the_length_is_not_known) {
   EXPECT_TRUE(receives(peer, "3\r\ntwo\r\n0\r\n\r\n"));
 }
 
+TEST_F(HttpServerTest, sends_trailers_behind_the_last_chunk_and_nowhere_else) {
+  start();
+  router_.when_ended = [](Seen& seen) {
+    AnswerHead head;
+    if (seen.target == "/length") head.content_length = 3;
+    seen.exchange->send_head(head);
+    seen.exchange->send_body("one");
+    HeaderList trailers;
+    trailers.add("grpc-status", "0");
+    trailers.add("note", "a\r\nforged: b");
+    seen.exchange->finish_with(trailers);
+  };
+  RawPeer peer = connect();
+  peer.send(get);
+  EXPECT_TRUE(receives(peer, "0\r\ngrpc-status: 0\r\nnote: a  forged: b\r\n\r\n"));
+  peer.forget_received();
+  peer.send("GET /length HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_TRUE(receives(peer, "one"));
+  EXPECT_FALSE(peer.has_received("grpc-status"));
+}
+
+TEST_F(HttpServerTest, says_that_an_answer_without_body_has_none) {
+  start();
+  router_.when_ended = [](Seen& seen) {
+    seen.exchange->send_head({.has_body = false});
+    seen.exchange->finish();
+  };
+  RawPeer peer = connect();
+  peer.send(get);
+  EXPECT_TRUE(receives(peer, "Content-Length: 0\r\n\r\n"));
+}
+
 TEST_F(HttpServerTest, answers_pipelined_requests_in_order_one_at_a_time) {
   start();
   RawPeer peer = connect();
