@@ -439,7 +439,7 @@ TEST_F(Http2ServerTest, ends_an_answer_with_its_trailers) {
     const Http2Peer::Answer& answer = peer.wait(loop_, peer.request("GET", path));
     EXPECT_EQ(answer.status(), "200");
     EXPECT_EQ(answer.body, path == "/body" ? "pounds" : "");
-    EXPECT_EQ(answer.trailers, (Fields{{"grpc-status", "5"}}));
+    EXPECT_EQ(answer.trailers, (testing::Fields{{"grpc-status", "5"}}));
     EXPECT_TRUE(answer.is_ended);
     EXPECT_FALSE(answer.is_head_all);
   }
@@ -458,7 +458,7 @@ TEST_F(Http2ServerTest, keeps_trailers_behind_a_body_that_waits_for_the_window) 
   Http2Peer peer(port_);
   const Http2Peer::Answer& answer = peer.wait(loop_, peer.request("GET", "/"));
   EXPECT_EQ(answer.body, body);
-  EXPECT_EQ(answer.trailers, (Fields{{"sum", "1"}}));
+  EXPECT_EQ(answer.trailers, (testing::Fields{{"sum", "1"}}));
 }
 
 TEST_F(Http2ServerTest, ends_the_stream_with_a_head_that_has_no_body) {
