@@ -67,6 +67,13 @@ struct QuotaViolation {
   bool operator==(const QuotaViolation&) const = default;
 };
 
+// A detail that is a protobuf message already (google.protobuf.Any without its URL's host).
+struct EncodedDetail {
+  std::string type;   // full name
+  std::string bytes;  // the message in binary
+  bool operator==(const EncodedDetail&) const = default;
+};
+
 // Why a call failed, for the caller: no secret, no address, no stack. It is drawn in each wire
 // dialect from these fields and nothing else.
 struct Error {
@@ -77,7 +84,8 @@ struct Error {
   std::vector<ResourceReference> resources;
   std::vector<PreconditionViolation> preconditions;
   std::vector<QuotaViolation> quotas;
-  std::uint32_t retry_after_s = 0;  // 0: the caller is told nothing
+  std::vector<EncodedDetail> details;  // besides those made of the fields above
+  std::uint32_t retry_after_s = 0;     // 0: the caller is told nothing
 
   bool operator==(const Error&) const = default;
 };

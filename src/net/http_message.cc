@@ -19,6 +19,20 @@ std::size_t HeaderList::count(std::string_view name) const {
       [name](const HeaderView& field) { return equals_ignoring_case(field.name, name); }));
 }
 
+OwnedHeaders::OwnedHeaders(const HeaderList& fields) {
+  std::size_t size = 0;
+  for (const HeaderView& field : fields) size += field.name.size() + field.value.size();
+  bytes_ = std::make_unique_for_overwrite<char[]>(size);
+  char* end = bytes_.get();
+  const auto keep = [&end](std::string_view text) {
+    const std::string_view kept(end, text.copy(end, text.size()));
+    end += kept.size();
+    return kept;
+  };
+  fields_.reserve(fields.size());
+  for (const HeaderView& field : fields) fields_.add(keep(field.name), keep(field.value));
+}
+
 // The registry of RFC 9110 section 16.2.1.
 std::string_view reason_phrase(std::uint16_t status) {
   switch (status) {

@@ -2,6 +2,7 @@
 
 #include <concepts>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@ class HeaderList {
     requires std::same_as<S, std::string>
   void add(std::string_view name, S&& value) = delete;
   void clear() { fields_.clear(); }
+  void reserve(std::size_t count) { fields_.reserve(count); }
   // The first field with this name.
   std::optional<std::string_view> find(std::string_view name) const;
   std::size_t count(std::string_view name) const;
@@ -33,6 +35,22 @@ class HeaderList {
 
  private:
   std::vector<HeaderView> fields_;
+};
+
+// Fields that own their bytes, for whoever keeps a head. Views into it survive a move.
+class OwnedHeaders {
+ public:
+  OwnedHeaders() = default;
+  explicit OwnedHeaders(const HeaderList& fields);
+  OwnedHeaders(OwnedHeaders&&) = default;
+  OwnedHeaders& operator=(OwnedHeaders&&) = default;
+
+  const HeaderList& list() const { return fields_; }
+  std::optional<std::string_view> find(std::string_view name) const { return fields_.find(name); }
+
+ private:
+  std::unique_ptr<char[]> bytes_;
+  HeaderList fields_;
 };
 
 // How a body's end is known.

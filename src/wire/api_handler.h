@@ -9,7 +9,9 @@
 #include "base/random.h"
 #include "net/exchange.h"
 #include "wire/connect.h"
+#include "wire/cors.h"
 #include "wire/error_drawing.h"
+#include "wire/grpc.h"
 #include "wire/method.h"
 #include "wire/rest.h"
 
@@ -17,7 +19,17 @@ namespace staithe::wire {
 
 struct ApiOptions {
   RestErrorCode rest_error_code = RestErrorCode::rpc;
-  std::size_t body_bytes_max = 4 * 1024 * 1024;
+  std::size_t body_bytes_max = 4 * 1024 * 1024;  // of a message, packed and unpacked
+  CorsPolicy cors;
+};
+
+// What every call of the API needs.
+struct ApiContext {
+  const auth::TokenTable& tokens;
+  const Clock& clock;
+  Random& random;
+  Metrics& metrics;
+  const ApiOptions options;
 };
 
 // The control-plane API on an exchange: chooses dialect and method, authenticates, authorizes,
@@ -32,17 +44,15 @@ class ApiRouter final : public net::RequestRouter {
                                                    net::Exchange& exchange) override;
 
  private:
-  friend class ApiExchange;
+  const Dialect& dialect_for(const RawRequest& request) const;
 
-  const Dialect& dialect_for(std::string_view path) const;
-
+  const ApiContext context_;
+  const RpcPaths paths_;
   const RestDialect rest_;
   const ConnectDialect connect_;
-  const auth::TokenTable& tokens_;
-  const Clock& clock_;
-  Random& random_;
-  const ApiOptions options_;
-  Metrics& metrics_;
+  const ConnectStreamDialect connect_stream_;
+  const GrpcDialect grpc_;
+  const GrpcDialect grpc_web_;
 };
 
 }  // namespace staithe::wire

@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
+#include "base/encoding.h"
 #include "wire/error_drawing.h"
-#include "wire/json_mapper.h"
+#include "wire/form_query.h"
+#include "wire/timeouts.h"
 
 namespace staithe::wire {
 namespace {
@@ -11,98 +15,148 @@ namespace {
 constexpr std::string_view binary_type = "application/proto";
 constexpr std::string_view json_type = "application/json";
 
-bool is_binary(const RawRequest& request) {
-  return request.content_type && media_type_of(*request.content_type) == binary_type;
+Result<void> check_version(std::optional<std::string_view> version, std::string_view wanted,
+                           std::string_view field) {
+  if (!version || *version == wanted) return {};
+  return Error{.code = Code::invalid_argument,
+               .message = fmt::format("{} must be {}", field, wanted),
+               .reason = "WRONG_PROTOCOL_VERSION"};
+}
+
+bool may_get(const RawRequest& request) {
+  return request.method == "GET" || request.method == "HEAD";
+}
+
+// The parameters of a Connect GET (https://connectrpc.com/docs/protocol#unary-get-request).
+struct GetQuery {
+  std::optional<std::string> message;
+  std::string encoding;
+  std::string compression;
+  std::string version;
+  bool is_base64 = false;
+};
+
+Result<GetQuery> read_get_query(std::string_view text) {
+  GetQuery query;
+  TRY_ASSIGN(auto pairs, read_form_query(text));
+  for (auto& [name, value] : pairs) {
+    if (name == "message") query.message = std::move(value);
+    if (name == "encoding") query.encoding = std::move(value);
+    if (name == "compression") query.compression = std::move(value);
+    if (name == "connect") query.version = std::move(value);
+    if (name == "base64") query.is_base64 = value == "1";
+  }
+  return query;
+}
+
+// Nothing when the request is in no format of ours.
+std::optional<MessageFormat> format_of(const RawRequest& request) {
+  if (may_get(request)) {
+    const auto query = read_get_query(request.query);
+    if (!query) return MessageFormat::json;  // reading it again says why
+    if (query->encoding == "proto") return MessageFormat::proto;
+    if (query->encoding == "json") return MessageFormat::json;
+    return std::nullopt;
+  }
+  const std::string type = media_type_of(request);
+  if (type == binary_type) return MessageFormat::proto;
+  if (type == json_type) return MessageFormat::json;
+  return std::nullopt;
+}
+
+Result<MessagePtr> read_get(const Method& method, const RawRequest& request, MessageFormat format,
+                            std::size_t bytes_max) {
+  TRY_ASSIGN(GetQuery query, read_get_query(request.query));
+  if (!query.version.empty()) TRY(check_version(query.version, "v1", "the parameter connect"));
+  if (!query.message) {
+    return Error{.code = Code::invalid_argument,
+                 .message = "the parameter message is missing",
+                 .reason = "MALFORMED_QUERY"};
+  }
+  std::string bytes = *std::move(query.message);
+  if (query.is_base64) {
+    auto plain = base64_decode(bytes);
+    if (!plain) {
+      return Error{.code = Code::invalid_argument,
+                   .message = "the parameter message is not base64",
+                   .reason = "MALFORMED_QUERY"};
+    }
+    bytes = *std::move(plain);
+  }
+  TRY_ASSIGN(const Encoding encoding, read_encoding(query.compression, "parameter compression"));
+  if (encoding == Encoding::gzip) {
+    TRY_ASSIGN(bytes, gunzip(bytes, bytes_max));
+  }
+  return parse_message(format, *method.request, bytes);
 }
 
 }  // namespace
 
-ConnectDialect::ConnectDialect(const MethodTable& table, std::size_t body_bytes_max)
-    : body_bytes_max_(body_bytes_max) {
-  for (const Method& method : table) {
-    by_path_["/" + method.service + "/" + method.name] = &method;
-    services_.insert(method.service);
-  }
-}
-
-bool ConnectDialect::claims(std::string_view path) const {
-  if (!path.starts_with('/')) return false;
-  const auto slash = path.find('/', 1);
-  return slash != std::string_view::npos &&
-         services_.contains(std::string(path.substr(1, slash - 1)));
-}
-
 Dialect::Chosen ConnectDialect::choose(const RawRequest& request) const {
-  const auto found = by_path_.find(request.path);
-  if (found == by_path_.end()) {
+  const Method* method = paths_.find(request.path);
+  if (method == nullptr) {
     return {.method = nullptr,
             .refusal = write_error(
                 {.code = Code::unimplemented,
                  .message = fmt::format("there is no method {}", request.path.substr(1)),
-                 .reason = "UNKNOWN_METHOD"})};
+                 .reason = "UNKNOWN_METHOD"},
+                request)};
   }
-  if (request.method != "POST") {
-    // No method is marked free of side effects, so there is no Connect GET either.
-    RawAnswer answer = write_error({.code = Code::unimplemented,
-                                    .message = "methods are called with POST",
-                                    .reason = "WRONG_METHOD"});
-    answer.status = 405;
-    answer.headers.emplace_back("Allow", "POST");
+  const bool is_get = may_get(request) && !method->has_side_effects;
+  if (request.method != "POST" && !is_get) {
+    RawAnswer answer = plain_refusal(405, "this method is called with POST");
+    answer.headers.emplace_back(
+        "Allow", method->has_side_effects ? "POST, OPTIONS" : "GET, HEAD, POST, OPTIONS");
     return {.method = nullptr, .refusal = std::move(answer)};
   }
-  const std::string type =
-      request.content_type ? media_type_of(*request.content_type) : std::string{};
-  if (type != binary_type && type != json_type) {
+  if (method->kind != Method::Kind::unary || !format_of(request)) {
+    const std::string_view types = method->kind == Method::Kind::unary
+                                       ? "application/proto, application/json"
+                                       : "application/connect+proto, application/connect+json";
     RawAnswer answer =
-        write_error({.code = Code::invalid_argument,
-                     .message = fmt::format("the media type \"{}\" is not understood; send "
-                                            "application/proto or application/json",
-                                            type),
-                     .reason = "WRONG_MEDIA_TYPE"});
-    answer.status = 415;
-    answer.headers.emplace_back("Accept-Post", "application/proto, application/json");
+        plain_refusal(415, fmt::format("the media type \"{}\" is not understood; send {}",
+                                       media_type_of(request), types));
+    answer.headers.emplace_back("Accept-Post", types);
     return {.method = nullptr, .refusal = std::move(answer)};
   }
-  return {.method = found->second, .refusal = {}};
+  return {.method = method, .refusal = {}};
+}
+
+Result<std::optional<Duration>> ConnectDialect::timeout(const RawRequest& request) const {
+  return read_connect_timeout(request.header("connect-timeout-ms"));
 }
 
 Result<MessagePtr> ConnectDialect::read(const Method& method, RawRequest& request) const {
-  if (request.connect_protocol_version && *request.connect_protocol_version != "1") {
-    return Error{.code = Code::invalid_argument,
-                 .message = "Connect-Protocol-Version must be 1",
-                 .reason = "WRONG_PROTOCOL_VERSION"};
-  }
-  TRY_ASSIGN(const std::string body,
-             decode_body(std::move(request.body), request.content_encoding, body_bytes_max_));
-  MessagePtr message(method.request->New());
-  if (!is_binary(request)) {
-    TRY(parse_json(body, Spelling::descriptor, *message));
-  } else if (!message->ParseFromString(body)) {
-    return Error{.code = Code::invalid_argument,
-                 .message = fmt::format("the body is not a {}", message->GetTypeName()),
-                 .reason = "MALFORMED_BODY"};
-  }
-  return message;
+  TRY(check_version(request.header("connect-protocol-version"), "1", "Connect-Protocol-Version"));
+  const MessageFormat format = format_of(request).value_or(MessageFormat::json);
+  if (may_get(request)) return read_get(method, request, format, message_bytes_max_);
+  TRY_ASSIGN(
+      const std::string body,
+      decode_body(std::move(request.body), request.header("content-encoding"), message_bytes_max_));
+  return parse_message(format, *method.request, body);
 }
 
-RawAnswer ConnectDialect::write(const google::protobuf::Message& message,
-                                const RawRequest& request) const {
-  if (is_binary(request)) {
-    return {.status = 200,
-            .headers = {{"Content-Type", std::string(binary_type)}},
-            .body = message.SerializeAsString()};
+RawAnswer ConnectDialect::write(const Outcome& outcome, const RawRequest& request) const {
+  RawAnswer answer;
+  if (outcome.message) {
+    const MessageFormat format = format_of(request).value_or(MessageFormat::json);
+    answer.headers.emplace_back("Content-Type",
+                                format == MessageFormat::proto ? binary_type : json_type);
+    answer.body = print_message(format, **outcome.message);
+  } else {
+    const Error& error = outcome.message.error();
+    answer.status = http_status(error.code);
+    answer.headers.emplace_back("Content-Type", json_type);
+    answer.body = draw_connect_error(error);
+    if (error.code == Code::unauthenticated) {
+      answer.headers.emplace_back("WWW-Authenticate", "Bearer");
+    }
   }
-  return {.status = 200,
-          .headers = {{"Content-Type", std::string(json_type)}},
-          .body = print_json(message, Spelling::descriptor)};
-}
-
-RawAnswer ConnectDialect::write_error(const Error& error) const {
-  RawAnswer answer{.status = http_status(error.code),
-                   .headers = {{"Content-Type", std::string(json_type)}},
-                   .body = draw_connect_error(error)};
-  if (error.code == Code::unauthenticated)
-    answer.headers.emplace_back("WWW-Authenticate", "Bearer");
+  answer.headers.insert(answer.headers.end(), outcome.headers.begin(), outcome.headers.end());
+  for (const auto& [name, value] : outcome.trailers) {
+    answer.headers.emplace_back("Trailer-" + name, value);
+  }
+  compress_body(answer, request);
   return answer;
 }
 

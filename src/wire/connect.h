@@ -1,35 +1,57 @@
 #pragma once
 
+#include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
-#include <unordered_set>
 
 #include "wire/dialect.h"
+#include "wire/envelope.h"
 
 namespace staithe::wire {
 
-// Connect's unary protocol over HTTP POST, binary and JSON (https://connectrpc.com/docs/protocol).
-// Errors are JSON, also to binary calls.
+// Connect's unary protocol, binary and JSON (https://connectrpc.com/docs/protocol): POST, and GET
+// for methods without side effects. Errors are JSON, also to binary calls.
 class ConnectDialect final : public Dialect {
  public:
-  ConnectDialect(const MethodTable& table, std::size_t body_bytes_max);
-
-  // True for paths of the form /<package>.<Service>/<Method> of a service we have.
-  bool claims(std::string_view path) const;
+  ConnectDialect(const RpcPaths& paths, std::size_t message_bytes_max)
+      : paths_(paths), message_bytes_max_(message_bytes_max) {}
 
   std::string_view name() const override { return "connect"; }
   Spelling spelling() const override { return Spelling::descriptor; }
   Chosen choose(const RawRequest& request) const override;
+  std::size_t body_bytes_max(const RawRequest&) const override { return message_bytes_max_; }
+  Result<std::optional<Duration>> timeout(const RawRequest& request) const override;
   Result<MessagePtr> read(const Method& method, RawRequest& request) const override;
-  RawAnswer write(const google::protobuf::Message& message,
-                  const RawRequest& request) const override;
-  RawAnswer write_error(const Error& error) const override;
+  RawAnswer write(const Outcome& outcome, const RawRequest& request) const override;
 
  private:
-  const std::size_t body_bytes_max_;
-  std::unordered_map<std::string, const Method*> by_path_;
-  std::unordered_set<std::string> services_;
+  const RpcPaths& paths_;
+  const std::size_t message_bytes_max_;
+};
+
+// Connect's streams: enveloped messages and an end in JSON, all under status 200.
+class ConnectStreamDialect final : public Dialect {
+ public:
+  ConnectStreamDialect(const RpcPaths& paths, std::size_t message_bytes_max)
+      : paths_(paths), message_bytes_max_(message_bytes_max) {}
+
+  static bool claims(std::string_view media_type) {
+    return media_type.starts_with("application/connect+");
+  }
+
+  std::string_view name() const override { return "connect_stream"; }
+  Spelling spelling() const override { return Spelling::descriptor; }
+  Chosen choose(const RawRequest& request) const override;
+  std::size_t body_bytes_max(const RawRequest&) const override;
+  Result<std::optional<Duration>> timeout(const RawRequest& request) const override;
+  // Only of calls that fail before there is a stream: this dialect has no unary methods.
+  Result<MessagePtr> read(const Method& method, RawRequest& request) const override;
+  RawAnswer write(const Outcome& outcome, const RawRequest& request) const override;
+  std::unique_ptr<StreamCodec> open(const Method& method, const RawRequest& request) const override;
+
+ private:
+  const RpcPaths& paths_;
+  const std::size_t message_bytes_max_;
 };
 
 }  // namespace staithe::wire

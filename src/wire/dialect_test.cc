@@ -1,11 +1,11 @@
 #include <gtest/gtest.h>
-#include <zlib.h>
 
 #include <nlohmann/json.hpp>
 
 #include "base/encoding.h"
 #include "coreweave/inference/v1alpha1/gateway.pb.h"
 #include "google/rpc/error_details.pb.h"
+#include "wire/compression.h"
 #include "wire/connect.h"
 #include "wire/error_drawing.h"
 #include "wire/rest.h"
@@ -44,18 +44,26 @@ MethodTable table() {
                  pb::GetGatewayParametersResponse::default_instance())};
 }
 
-std::string gzip(const std::string& text) {
-  z_stream stream{};
-  deflateInit2(&stream, Z_BEST_SPEED, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY);
-  std::string out(deflateBound(&stream, text.size()) + 64, '\0');
-  stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
-  stream.avail_in = static_cast<uInt>(text.size());
-  stream.next_out = reinterpret_cast<Bytef*>(out.data());
-  stream.avail_out = static_cast<uInt>(out.size());
-  EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(stream.total_out);
-  deflateEnd(&stream);
-  return out;
+// A request with these fields; the body is an RPC message or JSON.
+RawRequest request_with(std::string method, std::string path, std::string body,
+                        const std::vector<net::HeaderView>& fields) {
+  RawRequest made;
+  made.method = std::move(method);
+  const auto mark = path.find('?');
+  made.query = mark == std::string::npos ? "" : path.substr(mark + 1);
+  made.path = path.substr(0, mark);
+  made.body = std::move(body);
+  net::HeaderList list;
+  for (const net::HeaderView& field : fields) list.add(field.name, field.value);
+  made.headers = net::OwnedHeaders(list);
+  return made;
+}
+
+std::string field(const Metadata& fields, std::string_view name) {
+  for (const auto& [key, value] : fields) {
+    if (key == name) return value;
+  }
+  return "";
 }
 
 // One row of the table that both dialects share.
@@ -85,16 +93,18 @@ TEST(ErrorDrawing, gives_every_code_its_status_and_name_in_both_dialects) {
   const MethodTable methods = table();
   const RestDialect rest(methods, RestErrorCode::rpc, body_bytes_max);
   const RestDialect rest_http(methods, RestErrorCode::http, body_bytes_max);
-  const ConnectDialect connect(methods, body_bytes_max);
+  const RpcPaths paths(methods);
+  const ConnectDialect connect(paths, body_bytes_max);
+  const RawRequest none;
   for (const CodeCase& wanted : code_cases) {
     const Error error{.code = wanted.code, .message = "said"};
-    const RawAnswer rest_answer = rest.write_error(error);
+    const RawAnswer rest_answer = rest.write_error(error, none);
     EXPECT_EQ(rest_answer.status, wanted.status);
     EXPECT_EQ(json::parse(rest_answer.body), (json{{"code", static_cast<int>(wanted.code)},
                                                    {"message", "said"},
                                                    {"details", json::array()}}));
-    EXPECT_EQ(json::parse(rest_http.write_error(error).body)["code"], wanted.status);
-    const RawAnswer connect_answer = connect.write_error(error);
+    EXPECT_EQ(json::parse(rest_http.write_error(error, none).body)["code"], wanted.status);
+    const RawAnswer connect_answer = connect.write_error(error, none);
     EXPECT_EQ(connect_answer.status, wanted.status);
     EXPECT_EQ(json::parse(connect_answer.body),
               (json{{"code", wanted.connect}, {"message", "said"}}));
@@ -133,14 +143,10 @@ class Rest : public testing::Test {
   const MethodTable methods_ = table();
   const RestDialect rest_{methods_, RestErrorCode::rpc, body_bytes_max};
 
-  static RawRequest request(std::string verb, std::string path, std::string body = {}) {
-    RawRequest made;
-    made.method = std::move(verb);
-    const auto mark = path.find('?');
-    made.query = mark == std::string::npos ? "" : path.substr(mark + 1);
-    made.path = "/v1alpha1/inference/gateways" + path.substr(0, mark);
-    made.body = std::move(body);
-    return made;
+  static RawRequest request(std::string verb, std::string path, std::string body = {},
+                            const std::vector<net::HeaderView>& fields = {}) {
+    return request_with(std::move(verb), "/v1alpha1/inference/gateways" + path, std::move(body),
+                        fields);
   }
   std::string chosen(const RawRequest& request) const {
     const auto found = rest_.choose(request);
@@ -169,20 +175,37 @@ TEST_F(Rest, names_the_verbs_of_a_path) {
   ASSERT_EQ(found.refusal.status, 405);
   bool is_named = false;
   for (const auto& [name, value] : found.refusal.headers)
-    is_named |= name == "Allow" && value == "GET, HEAD, POST";
+    is_named |= name == "Allow" && value == "GET, HEAD, POST, OPTIONS";
   EXPECT_TRUE(is_named);
   EXPECT_EQ(json::parse(found.refusal.body)["code"], 12);
 }
 
 TEST_F(Rest, takes_json_only_and_reads_an_unnamed_body_as_json) {
-  RawRequest create = request("POST", "", R"({"name":"edge"})");
-  EXPECT_EQ(chosen(create), "CreateGateway");
-  create.content_type = "Application/JSON ; charset=utf-8";
-  EXPECT_EQ(chosen(create), "CreateGateway");
-  create.content_type = "text/plain";
-  EXPECT_EQ(chosen(create), "415");
-  create.body.clear();
-  EXPECT_EQ(chosen(create), "CreateGateway");
+  const std::string body = R"({"name":"edge"})";
+  EXPECT_TRUE(read(request("POST", "", body)));
+  EXPECT_TRUE(
+      read(request("POST", "", body, {{"content-type", "Application/JSON ; charset=utf-8"}})));
+  const auto refused = read(request("POST", "", body, {{"content-type", "text/plain"}}));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(rest_.write_error(refused.error(), {}).status, 415);
+  EXPECT_TRUE(read(request("POST", "", "", {{"content-type", "text/plain"}})));
+}
+
+TEST_F(Rest, compresses_a_large_answer_for_a_client_that_takes_gzip) {
+  pb::GetGatewayResponse response;
+  response.mutable_gateway()->mutable_spec()->set_name(std::string(5'000, 'n'));
+  const auto write = [&](const std::vector<net::HeaderView>& fields) {
+    MessagePtr message(response.New());
+    message->CopyFrom(response);
+    return rest_.write(Outcome(std::move(message)), request("GET", "/x", "", fields));
+  };
+  const RawAnswer plain = write({});
+  EXPECT_EQ(field(plain.headers, "Content-Encoding"), "");
+  EXPECT_EQ(field(write({{"accept-encoding", "gzip;q=0"}}).headers, "Content-Encoding"), "");
+  const RawAnswer packed = write({{"accept-encoding", "br, GZIP;q=0.5"}});
+  EXPECT_EQ(field(packed.headers, "Content-Encoding"), "gzip");
+  EXPECT_LT(packed.body.size(), plain.body.size() / 2);
+  EXPECT_EQ(gunzip(packed.body, 100'000).value(), plain.body);
 }
 
 TEST_F(Rest, binds_the_decoded_id_of_the_path) {
@@ -219,46 +242,51 @@ TEST_F(Rest, reads_times_in_the_query_with_a_bare_plus) {
 }
 
 TEST_F(Rest, unpacks_gzip_within_its_limit) {
-  RawRequest create = request("POST", "", gzip(R"({"name":"edge"})"));
-  create.content_encoding = "gzip";
-  const auto message = read(create);
+  const auto read_as = [this](std::string body, std::string_view encoding) {
+    return read(request("POST", "", std::move(body), {{"content-encoding", encoding}}));
+  };
+  std::string packed = gzip(R"({"name":"edge"})");
+  const auto message = read_as(packed, "gzip");
   ASSERT_TRUE(message);
   EXPECT_EQ(static_cast<const pb::CreateGatewayRequest&>(**message).name(), "edge");
-  create.body = gzip(std::string(body_bytes_max + 1, ' '));
-  EXPECT_EQ(read(create).error().code, Code::resource_exhausted);
-  create.body = gzip(R"({"name":"edge"})");
-  create.body.resize(create.body.size() - 3);
-  EXPECT_EQ(read(create).error().code, Code::invalid_argument);
-  create.content_encoding = "br";
-  EXPECT_EQ(read(create).error().code, Code::unimplemented);
+  EXPECT_EQ(read_as(gzip(std::string(body_bytes_max + 1, ' ')), "gzip").error().code,
+            Code::resource_exhausted);
+  EXPECT_EQ(read_as(packed, "br").error().code, Code::unimplemented);
+  packed.resize(packed.size() - 3);
+  EXPECT_EQ(read_as(packed, "gzip").error().code, Code::invalid_argument);
 }
 
 class Connect : public testing::Test {
  protected:
   const MethodTable methods_ = table();
-  const ConnectDialect connect_{methods_, body_bytes_max};
+  const RpcPaths paths_{methods_};
+  const ConnectDialect connect_{paths_, body_bytes_max};
 
-  static RawRequest request(std::string body, std::string type = "application/proto") {
-    RawRequest made;
-    made.method = "POST";
-    made.path = "/coreweave.inference.v1alpha1.GatewayService/GetGateway";
-    made.content_type = std::move(type);
-    made.body = std::move(body);
-    return made;
+  static RawRequest request(
+      std::string body, std::string_view type = "application/proto",
+      std::vector<net::HeaderView> fields = {}, std::string verb = "POST",
+      std::string path = "/coreweave.inference.v1alpha1.GatewayService/GetGateway") {
+    fields.push_back({"content-type", type});
+    return request_with(std::move(verb), std::move(path), std::move(body), fields);
   }
   Result<MessagePtr> read(RawRequest request) const {
     const auto found = connect_.choose(request);
     CHECK(found.method != nullptr);
     return connect_.read(*found.method, request);
   }
+  RawAnswer write(const google::protobuf::Message& message, const RawRequest& request) const {
+    MessagePtr copy(message.New());
+    copy->CopyFrom(message);
+    return connect_.write(Outcome(std::move(copy)), request);
+  }
 };
 
 TEST_F(Connect, takes_the_paths_of_its_services) {
-  EXPECT_TRUE(connect_.claims("/coreweave.inference.v1alpha1.GatewayService/Anything"));
-  EXPECT_FALSE(connect_.claims("/coreweave.inference.v1alpha1.OtherService/GetGateway"));
-  EXPECT_FALSE(connect_.claims("/v1alpha1/inference/gateways"));
-  EXPECT_FALSE(connect_.claims("/"));
-  EXPECT_FALSE(connect_.claims(""));
+  EXPECT_TRUE(paths_.knows_service_of("/coreweave.inference.v1alpha1.GatewayService/Anything"));
+  EXPECT_FALSE(paths_.knows_service_of("/coreweave.inference.v1alpha1.OtherService/GetGateway"));
+  EXPECT_FALSE(paths_.knows_service_of("/v1alpha1/inference/gateways"));
+  EXPECT_FALSE(paths_.knows_service_of("/"));
+  EXPECT_FALSE(paths_.knows_service_of(""));
 }
 
 TEST_F(Connect, reads_an_empty_binary_body_as_an_empty_message) {
@@ -272,28 +300,67 @@ TEST_F(Connect, reads_an_empty_binary_body_as_an_empty_message) {
 TEST_F(Connect, answers_in_the_media_type_of_the_request) {
   pb::GetGatewayResponse response;
   response.mutable_gateway()->mutable_spec()->set_id("g");
-  const RawAnswer binary = connect_.write(response, request(""));
+  const RawAnswer binary = write(response, request(""));
   EXPECT_EQ(binary.headers.at(0).second, "application/proto");
   EXPECT_EQ(binary.body, response.SerializeAsString());
-  const RawAnswer text = connect_.write(response, request("{}", "application/json; charset=utf-8"));
+  const RawAnswer text = write(response, request("{}", "application/json; charset=utf-8"));
   EXPECT_EQ(text.headers.at(0).second, "application/json");
   EXPECT_EQ(text.body, R"({"gateway":{"spec":{"id":"g"}}})");
 }
 
 TEST_F(Connect, refuses_other_verbs_media_types_methods_and_versions) {
-  RawRequest other = request("");
-  other.method = "GET";
-  EXPECT_EQ(connect_.choose(other).refusal.status, 405);
-  EXPECT_EQ(connect_.choose(request("", "text/plain")).refusal.status, 415);
-  other = request("");
-  other.path += "s";
-  EXPECT_EQ(connect_.choose(other).refusal.status, 501);
-  EXPECT_EQ(json::parse(connect_.choose(other).refusal.body)["code"], "unimplemented");
-  other = request("");
-  other.connect_protocol_version = "2";
-  EXPECT_EQ(read(other).error().code, Code::invalid_argument);
-  other.connect_protocol_version = "1";
-  EXPECT_TRUE(read(other));
+  // A client without a Connect error in JSON goes by the status, so these are plain.
+  const auto other_verb = connect_.choose(request("", "application/proto", {}, "GET")).refusal;
+  EXPECT_EQ(other_verb.status, 405);
+  EXPECT_EQ(field(other_verb.headers, "Allow"), "POST, OPTIONS");
+  const auto other_type = connect_.choose(request("", "text/plain")).refusal;
+  EXPECT_EQ(other_type.status, 415);
+  EXPECT_EQ(field(other_type.headers, "Accept-Post"), "application/proto, application/json");
+  const auto unknown =
+      connect_
+          .choose(request("", "application/proto", {}, "POST",
+                          "/coreweave.inference.v1alpha1.GatewayService/GetGateways"))
+          .refusal;
+  EXPECT_EQ(unknown.status, 501);
+  EXPECT_EQ(json::parse(unknown.body)["code"], "unimplemented");
+  EXPECT_EQ(
+      read(request("", "application/proto", {{"connect-protocol-version", "2"}})).error().code,
+      Code::invalid_argument);
+  EXPECT_TRUE(read(request("", "application/proto", {{"connect-protocol-version", "1"}})));
+}
+
+TEST_F(Connect, reads_a_get_of_a_method_without_side_effects) {
+  MethodTable methods = table();
+  for (Method& method : methods) method.has_side_effects = method.name != "GetGateway";
+  const RpcPaths paths(methods);
+  const ConnectDialect connect(paths, body_bytes_max);
+  const auto id_of = [&](const std::string& query) -> std::string {
+    RawRequest get = request_with(
+        "GET", "/coreweave.inference.v1alpha1.GatewayService/GetGateway?" + query, "", {});
+    const auto found = connect.choose(get);
+    if (found.method == nullptr) return std::to_string(found.refusal.status);
+    const auto message = connect.read(*found.method, get);
+    if (!message) return std::string(code_name(message.error().code));
+    return static_cast<const pb::GetGatewayRequest&>(**message).id();
+  };
+  EXPECT_EQ(id_of("encoding=json&message=%7B%22id%22%3A%22a+b%22%7D&connect=v1"), "a b");
+  // The message {id: "g"} in binary is 0a 01 67.
+  EXPECT_EQ(id_of("connect=v1&base64=1&encoding=proto&message=CgFn"), "g");
+  EXPECT_EQ(id_of("encoding=json&message=%7B%7D&connect=v2"), "INVALID_ARGUMENT");
+  EXPECT_EQ(id_of("encoding=json"), "INVALID_ARGUMENT");
+  EXPECT_EQ(id_of("base64=1&encoding=proto&message=%21"), "INVALID_ARGUMENT");
+  EXPECT_EQ(id_of("encoding=json&compression=br&message=%7B%7D"), "UNIMPLEMENTED");
+  EXPECT_EQ(id_of("encoding=xml&message=1"), "415");
+}
+
+TEST_F(Connect, sends_trailers_as_header_fields_with_a_prefix) {
+  Outcome outcome(Error{.code = Code::not_found, .message = "gone"});
+  outcome.headers.emplace_back("x-cost", "1");
+  outcome.trailers.emplace_back("x-spent", "2");
+  const RawAnswer answer = connect_.write(outcome, request(""));
+  EXPECT_EQ(field(answer.headers, "x-cost"), "1");
+  EXPECT_EQ(field(answer.headers, "Trailer-x-spent"), "2");
+  EXPECT_TRUE(answer.trailers.empty());
 }
 
 }  // namespace

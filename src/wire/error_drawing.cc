@@ -6,52 +6,79 @@
 
 #include "base/encoding.h"
 #include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 #include "wire/json_mapper.h"
 
 namespace staithe::wire {
 namespace {
 
-using Details = std::vector<std::unique_ptr<google::protobuf::Message>>;
+template <typename Detail, typename Fill>
+void add_detail(std::vector<EncodedDetail>& details, Fill fill) {
+  Detail detail;
+  fill(detail);
+  details.push_back({detail.GetTypeName(), detail.SerializeAsString()});
+}
 
 // The detail messages that say in types what the Error says in values.
-Details details_of(const Error& error) {
-  Details details;
+std::vector<EncodedDetail> details_of(const Error& error) {
+  std::vector<EncodedDetail> details;
   if (!error.violations.empty()) {
-    auto detail = std::make_unique<google::rpc::BadRequest>();
-    for (const FieldViolation& violation : error.violations) {
-      auto& drawn = *detail->add_field_violations();
-      drawn.set_field(violation.field);
-      drawn.set_description(violation.description);
-    }
-    details.push_back(std::move(detail));
+    add_detail<google::rpc::BadRequest>(details, [&error](google::rpc::BadRequest& detail) {
+      for (const FieldViolation& violation : error.violations) {
+        auto& drawn = *detail.add_field_violations();
+        drawn.set_field(violation.field);
+        drawn.set_description(violation.description);
+      }
+    });
   }
   for (const ResourceReference& resource : error.resources) {
-    auto detail = std::make_unique<google::rpc::ResourceInfo>();
-    detail->set_resource_type(resource.type);
-    detail->set_resource_name(resource.name);
-    detail->set_description(resource.description);
-    details.push_back(std::move(detail));
+    add_detail<google::rpc::ResourceInfo>(details, [&resource](google::rpc::ResourceInfo& detail) {
+      detail.set_resource_type(resource.type);
+      detail.set_resource_name(resource.name);
+      detail.set_description(resource.description);
+    });
   }
   if (!error.preconditions.empty()) {
-    auto detail = std::make_unique<google::rpc::PreconditionFailure>();
-    for (const PreconditionViolation& violation : error.preconditions) {
-      auto& drawn = *detail->add_violations();
-      drawn.set_type(violation.type);
-      drawn.set_subject(violation.subject);
-      drawn.set_description(violation.description);
-    }
-    details.push_back(std::move(detail));
+    using Failure = google::rpc::PreconditionFailure;
+    add_detail<Failure>(details, [&error](Failure& detail) {
+      for (const PreconditionViolation& violation : error.preconditions) {
+        auto& drawn = *detail.add_violations();
+        drawn.set_type(violation.type);
+        drawn.set_subject(violation.subject);
+        drawn.set_description(violation.description);
+      }
+    });
   }
   if (!error.quotas.empty()) {
-    auto detail = std::make_unique<google::rpc::QuotaFailure>();
-    for (const QuotaViolation& violation : error.quotas) {
-      auto& drawn = *detail->add_violations();
-      drawn.set_subject(violation.subject);
-      drawn.set_description(violation.description);
-    }
-    details.push_back(std::move(detail));
+    add_detail<google::rpc::QuotaFailure>(details, [&error](google::rpc::QuotaFailure& detail) {
+      for (const QuotaViolation& violation : error.quotas) {
+        auto& drawn = *detail.add_violations();
+        drawn.set_subject(violation.subject);
+        drawn.set_description(violation.description);
+      }
+    });
   }
+  details.insert(details.end(), error.details.begin(), error.details.end());
   return details;
+}
+
+constexpr std::string_view type_url_base = "type.googleapis.com/";
+
+// An Any in JSON form: the message's own members behind its type. One that we do not know keeps its
+// bytes.
+std::string draw_any(const EncodedDetail& detail) {
+  std::string drawn;
+  const auto* descriptor =
+      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(detail.type);
+  if (descriptor != nullptr) {
+    const std::unique_ptr<google::protobuf::Message> message(
+        google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
+    if (message->ParseFromString(detail.bytes)) drawn = print_json(*message, Spelling::rest);
+  }
+  if (drawn.empty()) drawn = "{\"value\":" + json_quote(base64(detail.bytes)) + "}";
+  drawn.insert(1, "\"@type\":" + json_quote(std::string(type_url_base) + detail.type) +
+                      (drawn.size() > 2 ? "," : ""));
+  return drawn;
 }
 
 struct CodeRow {
@@ -96,14 +123,10 @@ std::string draw_rest_error(const Error& error, RestErrorCode style) {
   std::string out = "{\"code\":" + std::to_string(number) +
                     ",\"message\":" + json_quote(error.message) + ",\"details\":[";
   bool is_first = true;
-  for (const auto& detail : details_of(error)) {
-    // An Any in JSON form: the message's own members behind its type.
-    std::string drawn = print_json(*detail, Spelling::rest);
-    drawn.insert(1, "\"@type\":" + json_quote("type.googleapis.com/" + detail->GetTypeName()) +
-                        (drawn.size() > 2 ? "," : ""));
+  for (const EncodedDetail& detail : details_of(error)) {
     if (!is_first) out += ',';
     is_first = false;
-    out += drawn;
+    out += draw_any(detail);
   }
   return out + "]}";
 }
@@ -111,15 +134,29 @@ std::string draw_rest_error(const Error& error, RestErrorCode style) {
 std::string draw_connect_error(const Error& error) {
   std::string out = "{\"code\":" + json_quote(connect_code(error.code)) +
                     ",\"message\":" + json_quote(error.message);
-  const Details details = details_of(error);
+  const std::vector<EncodedDetail> details = details_of(error);
   if (details.empty()) return out + "}";
   out += ",\"details\":[";
   for (std::size_t i = 0; i < details.size(); ++i) {
     if (i > 0) out += ',';
-    out += "{\"type\":" + json_quote(details[i]->GetTypeName()) +
-           ",\"value\":" + json_quote(base64(details[i]->SerializeAsString())) + "}";
+    out += "{\"type\":" + json_quote(details[i].type) +
+           ",\"value\":" + json_quote(base64(details[i].bytes)) + "}";
   }
   return out + "]}";
+}
+
+std::string draw_binary_status(const Error& error) {
+  const std::vector<EncodedDetail> details = details_of(error);
+  if (details.empty()) return {};
+  google::rpc::Status status;
+  status.set_code(static_cast<int>(error.code));
+  status.set_message(error.message);
+  for (const EncodedDetail& detail : details) {
+    auto& any = *status.add_details();
+    any.set_type_url(std::string(type_url_base) + detail.type);
+    any.set_value(detail.bytes);
+  }
+  return status.SerializeAsString();
 }
 
 }  // namespace staithe::wire

@@ -21,5 +21,7 @@ std::string_view connect_code(Code code);
 std::string draw_rest_error(const Error& error, RestErrorCode style);
 // The error object of Connect's unary protocol, details as base64 of their binary form.
 std::string draw_connect_error(const Error& error);
+// google.rpc.Status in binary, for grpc-status-details-bin; empty if there are no details.
+std::string draw_binary_status(const Error& error);
 
 }  // namespace staithe::wire

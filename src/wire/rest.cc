@@ -6,12 +6,16 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "wire/compression.h"
+#include "wire/form_query.h"
 #include "wire/json_mapper.h"
 
 namespace staithe::wire {
 namespace {
 
 constexpr std::string_view id_segment = "{id}";
+constexpr std::string_view json_type = "application/json";
+constexpr std::string_view reason_media_type = "WRONG_MEDIA_TYPE";
 
 std::vector<std::string_view> split_path(std::string_view path) {
   std::vector<std::string_view> segments;
@@ -41,13 +45,6 @@ Error bad_parameter(const std::string& field, std::string_view what) {
                .violations = {{field, text}}};
 }
 
-// application/x-www-form-urlencoded, where a plus is a space.
-std::optional<std::string> decode_query(std::string_view text) {
-  std::string spaced(text);
-  std::replace(spaced.begin(), spaced.end(), '+', ' ');
-  return percent_decode(spaced);
-}
-
 // A plus in a time's offset that nobody escaped has become a space: "T10:00:00 01:00".
 std::string restore_offset(std::string text) {
   const auto t = text.find('T');
@@ -74,23 +71,20 @@ Result<void> read_parameter(std::string_view name, std::string value,
 }
 
 Result<void> read_query(std::string_view query, google::protobuf::Message& message) {
-  while (!query.empty()) {
-    const auto end = query.find('&');
-    const std::string_view pair = query.substr(0, end);
-    query.remove_prefix(end == std::string_view::npos ? query.size() : end + 1);
-    const auto equals = pair.find('=');
-    const auto name = decode_query(pair.substr(0, equals));
-    const auto value = decode_query(equals == std::string_view::npos ? std::string_view{}
-                                                                     : pair.substr(equals + 1));
-    if (!name || !value) {
-      return Error{.code = Code::invalid_argument,
-                   .message = "the query has a malformed percent-escape",
-                   .reason = "MALFORMED_QUERY"};
-    }
-    if (pair.empty()) continue;
-    TRY(read_parameter(*name, *value, message));
-  }
+  TRY_ASSIGN(auto pairs, read_form_query(query));
+  for (auto& [name, value] : pairs) TRY(read_parameter(name, std::move(value), message));
   return {};
+}
+
+// A body without a media type is read as JSON.
+Result<void> check_media_type(const RawRequest& request) {
+  if (request.body.empty() || !request.header("content-type")) return {};
+  const std::string type = media_type_of(request);
+  if (type == json_type) return {};
+  return Error{
+      .code = Code::invalid_argument,
+      .message = fmt::format("the media type {} is not understood; send {}", type, json_type),
+      .reason = std::string(reason_media_type)};
 }
 
 std::string get_id(const google::protobuf::Message& message) {
@@ -110,6 +104,7 @@ RestDialect::RestDialect(const MethodTable& table, RestErrorCode error_code,
     : error_code_(error_code), body_bytes_max_(body_bytes_max) {
   std::map<std::string, Route> by_path;
   for (const Method& method : table) {
+    if (method.verb.empty()) continue;
     Route& route = by_path[method.path];
     if (route.segments.empty()) {
       for (const std::string_view segment : split_path(method.path))
@@ -138,33 +133,25 @@ Dialect::Chosen RestDialect::choose(const RawRequest& request) const {
     return {.method = nullptr,
             .refusal = write_error({.code = Code::not_found,
                                     .message = fmt::format("nothing is served at {}", request.path),
-                                    .reason = "UNKNOWN_PATH"})};
+                                    .reason = "UNKNOWN_PATH"},
+                                   request)};
   }
   // HEAD is GET without its body, which the codec leaves out (RFC 9110 section 9.3.2).
   const auto found = route->by_verb.find(request.method == "HEAD" ? "GET" : request.method);
   if (found == route->by_verb.end()) {
     std::string allowed;
     for (const auto& [verb, method] : route->by_verb) {
-      allowed += (allowed.empty() ? "" : ", ") + verb;
-      if (verb == "GET") allowed += ", HEAD";
+      allowed += verb + ", ";
+      if (verb == "GET") allowed += "HEAD, ";
     }
+    allowed += "OPTIONS";
     RawAnswer answer = write_error(
         {.code = Code::unimplemented,
          .message = fmt::format("{} is not offered here; use {}", request.method, allowed),
-         .reason = "WRONG_METHOD"});
+         .reason = "WRONG_METHOD"},
+        request);
     answer.status = 405;
     answer.headers.emplace_back("Allow", allowed);
-    return {.method = nullptr, .refusal = std::move(answer)};
-  }
-  const bool has_body = found->first == "POST" || found->first == "PATCH";
-  if (has_body && !request.body.empty() && request.content_type &&
-      media_type_of(*request.content_type) != "application/json") {
-    RawAnswer answer = write_error(
-        {.code = Code::invalid_argument,
-         .message = fmt::format("the media type {} is not understood; send application/json",
-                                *request.content_type),
-         .reason = "WRONG_MEDIA_TYPE"});
-    answer.status = 415;
     return {.method = nullptr, .refusal = std::move(answer)};
   }
   return {.method = found->second, .refusal = {}};
@@ -173,8 +160,10 @@ Dialect::Chosen RestDialect::choose(const RawRequest& request) const {
 Result<MessagePtr> RestDialect::read(const Method& method, RawRequest& request) const {
   MessagePtr message(method.request->New());
   if (method.verb == "POST" || method.verb == "PATCH") {
-    TRY_ASSIGN(const std::string body,
-               decode_body(std::move(request.body), request.content_encoding, body_bytes_max_));
+    TRY(check_media_type(request));
+    TRY_ASSIGN(
+        const std::string body,
+        decode_body(std::move(request.body), request.header("content-encoding"), body_bytes_max_));
     if (!body.empty()) TRY(parse_json(body, Spelling::rest, *message));
   } else {
     TRY(read_query(request.query, *message));
@@ -196,19 +185,22 @@ Result<MessagePtr> RestDialect::read(const Method& method, RawRequest& request) 
   return message;
 }
 
-RawAnswer RestDialect::write(const google::protobuf::Message& message, const RawRequest&) const {
-  return {.status = 200,
-          .headers = {{"Content-Type", "application/json"}},
-          .body = print_json(message, Spelling::rest)};
-}
-
-RawAnswer RestDialect::write_error(const Error& error) const {
-  RawAnswer answer{.status = http_status(error.code),
-                   .headers = {{"Content-Type", "application/json"}},
-                   .body = draw_rest_error(error, error_code_)};
-  if (error.reason == "BODY_TOO_LARGE") answer.status = 413;
-  if (error.code == Code::unauthenticated)
-    answer.headers.emplace_back("WWW-Authenticate", "Bearer");
+RawAnswer RestDialect::write(const Outcome& outcome, const RawRequest& request) const {
+  RawAnswer answer;
+  answer.headers.emplace_back("Content-Type", json_type);
+  if (outcome.message) {
+    answer.body = print_json(**outcome.message, Spelling::rest);
+  } else {
+    const Error& error = outcome.message.error();
+    answer.status = http_status(error.code);
+    if (error.reason == "BODY_TOO_LARGE") answer.status = 413;
+    if (error.reason == reason_media_type) answer.status = 415;
+    if (error.code == Code::unauthenticated) {
+      answer.headers.emplace_back("WWW-Authenticate", "Bearer");
+    }
+    answer.body = draw_rest_error(error, error_code_);
+  }
+  compress_body(answer, request);
   return answer;
 }
 

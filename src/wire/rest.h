@@ -19,10 +19,12 @@ class RestDialect final : public Dialect {
   std::string_view name() const override { return "rest"; }
   Spelling spelling() const override { return Spelling::rest; }
   Chosen choose(const RawRequest& request) const override;
+  std::size_t body_bytes_max(const RawRequest&) const override { return body_bytes_max_; }
+  Result<std::optional<Duration>> timeout(const RawRequest&) const override {
+    return std::optional<Duration>{};
+  }
   Result<MessagePtr> read(const Method& method, RawRequest& request) const override;
-  RawAnswer write(const google::protobuf::Message& message,
-                  const RawRequest& request) const override;
-  RawAnswer write_error(const Error& error) const override;
+  RawAnswer write(const Outcome& outcome, const RawRequest& request) const override;
 
  private:
   struct Route {

@@ -1,0 +1,127 @@
+#include "wire/call_exchange.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace staithe::wire {
+namespace {
+
+// A client's own request id is kept if it is short and printable.
+bool is_request_id(std::string_view text) {
+  return !text.empty() && text.size() <= 128 &&
+         std::all_of(text.begin(), text.end(), [](char c) { return c > 0x20 && c < 0x7f; });
+}
+
+std::string request_id_of(const RawRequest& request, Random& random) {
+  const auto given = request.header("x-request-id");
+  return given && is_request_id(*given) ? std::string(*given) : random.uuid();
+}
+
+}  // namespace
+
+CallExchange::CallExchange(Parts parts, const net::RequestHead&)
+    : context_(parts.context),
+      exchange_(parts.exchange),
+      dialect_(parts.dialect),
+      method_(parts.chosen.method),
+      request_(std::move(parts.request)),
+      refusal_(std::move(parts.chosen.refusal)),
+      request_id_(request_id_of(request_, context_.random)),
+      started_(context_.clock.instant()) {}
+
+CallExchange::~CallExchange() {
+  exchange_.loop().cancel(deadline_timer_);
+}
+
+Result<auth::Principal> CallExchange::authenticate() const {
+  if (method_ != nullptr && method_->is_public) return auth::Principal{};
+  const auto authorization = request_.header("authorization").value_or(std::string_view{});
+  auto principal = context_.tokens.authenticate(authorization, context_.clock.now());
+  if (principal) return *std::move(principal);
+  return Error{.code = Code::unauthenticated,
+               .message = "missing or invalid API access token",
+               .reason = "UNAUTHENTICATED"};
+}
+
+Result<auth::Principal> CallExchange::authorize() const {
+  TRY_ASSIGN(auth::Principal principal, authenticate());
+  if (method_->is_public || principal.may(method_->role)) return principal;
+  return Error{.code = Code::permission_denied,
+               .message = "the Inference Admin role is required",
+               .reason = "ROLE_REQUIRED"};
+}
+
+Result<Call> CallExchange::begin(auth::Principal principal) {
+  Call call;
+  call.principal = std::move(principal);
+  call.spelling = dialect_.spelling();
+  call.request_id = request_id_;
+  call.peer_address = exchange_.peer_address();
+  if (method_->wants_metadata) {
+    for (const net::HeaderView& field : request_.headers.list()) {
+      call.metadata.emplace_back(field.name, field.value);
+    }
+    call.query = request_.query;
+  }
+  TRY_ASSIGN(call.timeout, dialect_.timeout(request_));
+  if (call.timeout) {
+    call.deadline = started_ + *call.timeout;
+    const Duration left = std::max(call.deadline - context_.clock.instant(), Duration::zero());
+    deadline_timer_ = exchange_.loop().run_after(left, [this] {
+      deadline_timer_ = 0;
+      on_deadline();
+    });
+  }
+  return call;
+}
+
+void CallExchange::send(RawAnswer answer, Code code) {
+  if (is_over_) return;
+  context_.options.cors.allow(request_, answer.headers);
+  net::AnswerHead head = make_head(answer);
+  if (answer.has_body && answer.trailers.empty()) head.content_length = answer.body.size();
+  exchange_.send_head(head);
+  exchange_.send_body(answer.body);
+  finish(answer, code);
+}
+
+void CallExchange::send_head(const RawAnswer& answer) {
+  Metadata more;
+  context_.options.cors.allow(request_, more);
+  net::AnswerHead head = make_head(answer);
+  for (const auto& [name, value] : more) head.headers.add(name, std::string_view(value));
+  exchange_.send_head(head);
+}
+
+net::AnswerHead CallExchange::make_head(const RawAnswer& answer) const {
+  net::AnswerHead head{.status = answer.status, .has_body = answer.has_body};
+  head.headers.reserve(answer.headers.size() + 2);
+  for (const auto& [name, value] : answer.headers) head.headers.add(name, std::string_view(value));
+  head.headers.add("Cache-Control", "no-store");
+  head.headers.add("X-Request-Id", std::string_view(request_id_));
+  return head;
+}
+
+void CallExchange::finish(const RawAnswer& answer, Code code) {
+  is_over_ = true;
+  count(code);
+  net::HeaderList trailers;
+  for (const auto& [name, value] : answer.trailers) trailers.add(name, std::string_view(value));
+  exchange_.finish_with(trailers);
+}
+
+void CallExchange::count(Code code) const {
+  const std::string method = method_ == nullptr ? std::string("none") : method_->name;
+  context_.metrics
+      .counter("staithe_api_requests_total", "API calls by method, dialect and outcome.",
+               {{"method", method},
+                {"dialect", std::string(dialect_.name())},
+                {"code", std::string(code_name(code))}})
+      .add();
+  context_.metrics
+      .histogram("staithe_api_request_seconds", "Time from an API call's head to its answer.",
+                 {{"method", method}})
+      .observe(std::chrono::duration<double>(context_.clock.instant() - started_).count());
+}
+
+}  // namespace staithe::wire
