@@ -10,13 +10,13 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 
 #include "auth/token_table.h"
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "base/thread.h"
 #include "conformance/conformance_service.h"
 #include "connectrpc/conformance/v1/server_compat.pb.h"
 #include "net/event_loop.h"
@@ -120,7 +120,7 @@ int serve() {
   const std::uint16_t port = listener->port;
   auto server = std::make_unique<net::HttpServer>(loop, router, *std::move(listener),
                                                   net::ServerLimits{}, policy);
-  std::thread serving([&loop] { loop.run(); });
+  Thread serving("loop", [&loop] { loop.run(); });
 
   pb::ServerCompatResponse response;
   response.set_host("127.0.0.1");
