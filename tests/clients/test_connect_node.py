@@ -1,5 +1,6 @@
-"""A client generated from our .proto files by other people's tools, over Connect with both codecs."""
+"""A client generated from our .proto files by other people's tools, over every protocol it speaks."""
 
+import os
 import pathlib
 import shutil
 import subprocess
@@ -8,6 +9,9 @@ import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent / "connect-node"
 API = HERE.parents[2] / "api"
+# gRPC needs HTTP/2.
+WIRES = [(protocol, http, codec) for protocol in ("connect", "grpc", "grpcweb") for http in ("1.1", "2")
+         for codec in ("json", "binary") if (protocol, http) != ("grpc", "1.1")]
 
 
 @pytest.fixture(scope="module")
@@ -24,9 +28,23 @@ def generated(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("codec", ["json", "binary"])
-def test_all_operations(server, generated, codec):
-    result = subprocess.run(["node", str(HERE / "all_operations.js"), server.url, codec, str(generated)],
-                            capture_output=True, text=True, timeout=120)
+def run(generated, url, protocol, http, codec, compression, **environment):
+    result = subprocess.run(["node", str(HERE / "all_operations.js"), url, protocol, http, codec, compression, str(generated)],
+                            capture_output=True, text=True, timeout=120, env={**os.environ, **environment})
     assert result.returncode == 0, result.stdout + result.stderr
-    print(result.stdout.strip())
+    assert "all operations" in result.stdout
+
+
+@pytest.mark.parametrize("protocol, http, codec", WIRES)
+def test_all_operations(server, generated, protocol, http, codec):
+    run(generated, server.url, protocol, http, codec, "identity")
+
+
+@pytest.mark.parametrize("protocol, http", [("connect", "1.1"), ("grpc", "2"), ("grpcweb", "1.1")])
+def test_all_operations_with_gzip(server, generated, protocol, http):
+    run(generated, server.url, protocol, http, "binary", "gzip")
+
+
+@pytest.mark.parametrize("protocol, http", [("connect", "1.1"), ("connect", "2"), ("grpc", "2"), ("grpcweb", "2")])
+def test_all_operations_over_tls(secure_server, generated, protocol, http):
+    run(generated, secure_server.secure_url, protocol, http, "binary", "identity", NODE_EXTRA_CA_CERTS=str(secure_server.authority))
