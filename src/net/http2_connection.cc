@@ -96,6 +96,11 @@ class Http2Connection::Stream final : public Exchange {
 struct Http2Callbacks {
   static Http2Connection& self(void* user) { return *static_cast<Http2Connection*>(user); }
 
+  static int on_begin_frame(nghttp2_session* session, const nghttp2_frame_hd* head, void* user) {
+    if (head->type == NGHTTP2_HEADERS && !self(user).skipped_streams_.take_headers(head->stream_id))
+      nghttp2_session_terminate_session(session, NGHTTP2_PROTOCOL_ERROR);
+    return 0;
+  }
   static int on_begin_headers(nghttp2_session*, const nghttp2_frame*, void* user) {
     Http2Connection& connection = self(user);
     connection.head_ = {};
@@ -145,6 +150,7 @@ struct Http2Callbacks {
   static nghttp2_session_callbacks* make() {
     nghttp2_session_callbacks* callbacks = nullptr;
     CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, on_begin_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame_recv);
@@ -321,7 +327,6 @@ Http2Connection::Http2Connection(ServerConnectionOwner& owner, std::unique_ptr<T
   CHECK(nghttp2_option_new(&options) == 0);
   nghttp2_option_set_no_auto_window_update(options, 1);
   nghttp2_option_set_max_reserved_remote_streams(options, 0);
-  nghttp2_option_set_no_closed_streams(options, 1);
   CHECK(nghttp2_session_server_new2(&session_, callbacks, this, options) == 0);
   nghttp2_option_del(options);
 

@@ -14,6 +14,7 @@
 #include "net/exchange_slot.h"
 #include "net/flood_guard.h"
 #include "net/server_connection.h"
+#include "net/skipped_streams.h"
 #include "net/transport.h"
 
 namespace staithe::net {
@@ -98,6 +99,7 @@ class Http2Connection final : public ServerConnection, private TransportHandler 
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::vector<std::int32_t> writable_;  // whose handlers wait to be told
   HeadSpace head_;
+  SkippedStreams skipped_streams_;
   FloodGuard resets_{1000, 33};
   FloodGuard control_frames_{10'000, 1'000};
   Instant idle_since_{};

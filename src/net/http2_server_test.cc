@@ -339,6 +339,51 @@ TEST_F(Http2ServerTest, a_malformed_head_resets_its_stream_and_ends_nothing_else
   EXPECT_EQ(peer.wait(loop_, good).body, "fine");
 }
 
+// A whole GET for stream `id`, as one HEADERS frame with END_STREAM and END_HEADERS.
+std::string get_frame(char id) {
+  std::string frame("\0\0\6\1\5\0\0\0", 8);
+  frame += id;
+  return frame + "\x82\x86\x84\x41\x01h";  // :method GET, :scheme http, :path /, :authority h
+}
+
+TEST_F(Http2ServerTest, a_stream_whose_id_was_passed_over_ends_the_connection) {
+  start();
+  answer_at_end("hello");
+  Http2Peer peer(port_);
+  peer.poll_until(loop_, [] { return false; }, 10);
+  peer.raw().send(get_frame(1) + get_frame(3) + get_frame(9));
+  ASSERT_TRUE(run_until(loop_, [&] { return router_.count() == 3; }));
+  EXPECT_EQ(server_->connection_count(), 1u);
+  peer.raw().send(get_frame(7));
+  EXPECT_TRUE(run_until(loop_, [&] { return server_->connection_count() == 0; }));
+  EXPECT_EQ(router_.count(), 3u);
+  const std::string goaway("\0\0\10\7\0\0\0\0\0\0\0\0\11\0\0\0\1",
+                           17);  // PROTOCOL_ERROR, last stream 9
+  EXPECT_TRUE(peer.raw().has_received(goaway));
+}
+
+// A client cannot know yet that the stream is closed when it sends the trailers.
+TEST_F(Http2ServerTest, headers_on_a_stream_that_we_reset_are_no_error) {
+  start();
+  Http2Peer peer(port_);
+  const auto id = peer.request("POST", "/", "a", {}, false);
+  ASSERT_TRUE(peer.poll_until(loop_, [&] { return router_.count() == 1; }));
+  router_.at(0).exchange->abort();
+  ASSERT_TRUE(peer.poll_until(loop_, [&] { return peer.answer(id).reset.has_value(); }));
+  peer.raw().send(std::string("\0\0\4\1\5\0\0\0\1\x40\x01x\x00", 13));
+  run_turns(loop_, 10);
+  EXPECT_EQ(server_->connection_count(), 1u);
+}
+
+TEST_F(Http2ServerTest, headers_on_a_stream_that_its_client_ended_close_the_connection) {
+  start();
+  Http2Peer peer(port_);
+  peer.poll_until(loop_, [] { return false; }, 10);
+  peer.raw().send(get_frame(1) + get_frame(1));
+  EXPECT_TRUE(run_until(loop_, [&] { return server_->connection_count() == 0; }));
+  EXPECT_EQ(router_.count(), 1u);
+}
+
 TEST_F(Http2ServerTest, a_head_that_stops_is_closed_in_time) {
   start({.head_timeout = milliseconds(2'000), .keep_alive_timeout = one_hour});
   Http2Peer peer(port_);
