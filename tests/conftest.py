@@ -156,6 +156,31 @@ def server(make_server):
         running.stop()
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory):
+    """(certificate, key) of localhost and 127.0.0.1; the certificate is its own authority."""
+    folder = tmp_path_factory.mktemp("certificate")
+    certificate, key = folder / "cert.pem", folder / "key.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+                    "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1",
+                    "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    return certificate, key
+
+
+@pytest.fixture
+def secure_server(make_server, certificate):
+    """A server that speaks TLS as well: `secure_url` is its https, `authority` the file that makes a client trust it."""
+    running = make_server("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1])).start()
+    line = running.process.stdout.readline().decode()
+    assert line.startswith("ready https://"), f"no second ready line but {line!r}"
+    running.secure_url = line.split()[1]
+    running.secure_port = int(running.secure_url.rsplit(":", 1)[1])
+    running.authority = certificate[0]
+    yield running
+    if running.process.poll() is None:
+        running.stop()
+
+
 @pytest.fixture
 def served(server):
     """A server with one gateway and one ready deployment of `meta/llama`."""

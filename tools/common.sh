@@ -54,5 +54,62 @@ locked() {
   ) 9>"$cache/locks/$name"
 }
 
-# The Python environment of the tests; tools/setup.sh makes it.
-test_python_folder() { echo "$cache/python-$(sha256sum <"$root/tools/requirements.txt" | cut -c 1-12)"; }
+# The Python environments of the tests and of Schemathesis; tools/setup.sh makes them. Their names carry the hash of the list they
+# are made from, so a changed list makes a new one.
+python_folder() { echo "$cache/python-$(sha256sum <"$root/tools/$1" | cut -c 1-12)"; }
+test_python_folder() { python_folder requirements.txt; }
+schemathesis_python_folder() { python_folder requirements-schemathesis.txt; }
+
+# The Go that tests/clients/go and the programs of tools/go_tool.sh need. Debian 12 has an older one, which cannot fetch a newer.
+need_go() {
+  local version
+  command -v go >/dev/null || die "Go is missing: install Go 1.26 or newer from https://go.dev/dl, then run this again"
+  version=$(go env GOVERSION)
+  version=${version#go1.}
+  version=${version%%[!0-9]*}
+  # From 1.21 on, Go fetches the toolchain that a module asks for, unless it is told not to.
+  if [ "${version:-0}" -ge 26 ] || { [ "${version:-0}" -ge 21 ] && [ "$(go env GOTOOLCHAIN)" != local ]; }; then return; fi
+  die "$(go version) is too old: install Go 1.26 or newer from https://go.dev/dl, then run this again"
+}
+
+# start_server ARGUMENTS...: the built server, with `--emulate`, on a free port of 127.0.0.1 and a data directory of its own. It
+# ends with the script. Sets server_folder (data, log), and server_url and server_secure_url as far as they are served.
+start_server() {
+  local waited
+  server_folder=$(mktemp -d)
+  "${STAITHE_BINARY:-$root/build/staithe}" serve --emulate --listen 127.0.0.1:0 --data "$server_folder/data" \
+    --bootstrap-token admin-token=cw1a2b:admin "$@" </dev/null >"$server_folder/out" 2>"$server_folder/log" &
+  server_pid=$!
+  trap stop_server EXIT
+  for waited in {1..200}; do
+    if grep -q '^ready ' "$server_folder/out"; then break; fi
+    kill -0 "$server_pid" 2>/dev/null || break
+    sleep 0.1
+  done
+  if ! grep -q '^ready ' "$server_folder/out"; then
+    tail -n 5 "$server_folder/log" >&2
+    die "the server was not ready after $waited tenths of a second"
+  fi
+  server_url=$(sed -n 's/^ready \(http:.*\)/\1/p' "$server_folder/out")
+  server_secure_url=$(sed -n 's/^ready \(https:.*\)/\1/p' "$server_folder/out")
+}
+
+# A server that does not end by itself when asked to, or not with code 0, fails the script.
+stop_server() {
+  local code=$? server_code=0
+  kill "$server_pid" 2>/dev/null || true
+  wait "$server_pid" || server_code=$?
+  if [ "$server_code" != 0 ]; then
+    tail -n 20 "$server_folder/log" >&2
+    echo "${red}error:${plain} the server ended with code $server_code" >&2
+    code=1
+  fi
+  rm -rf "$server_folder"
+  exit "$code"
+}
+
+# make_certificate FOLDER: cert.pem and key.pem for localhost and 127.0.0.1, its own authority.
+make_certificate() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost \
+    -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout "$1/key.pem" -out "$1/cert.pem" 2>/dev/null
+}
