@@ -66,9 +66,15 @@ class Server:
         reader = threading.Thread(target=self._read_log, args=(self.process.stderr,), daemon=True)
         reader.start()
         self.readers.append(reader)
-        line = self.process.stdout.readline().decode()
-        assert line.startswith("ready http://"), f"no ready line but {line!r}: {self.log.decode(errors='replace')}"
-        self.url = line.split()[1]
+        # One line for each scheme that is served, http first.
+        schemes = [*(["http"] if "--no-cleartext" not in self.flags else []),
+                   *(["https"] if "--tls-cert" in self.flags else [])]
+        self.urls = {}
+        for scheme in schemes:
+            line = self.process.stdout.readline().decode()
+            assert line.startswith(f"ready {scheme}://"), f"no ready line but {line!r}: {self.log.decode(errors='replace')}"
+            self.urls[scheme] = line.split()[1]
+        self.url = self.urls[schemes[0]]
         self.port = int(self.url.rsplit(":", 1)[1])
         return self
 
@@ -171,9 +177,7 @@ def certificate(tmp_path_factory):
 def secure_server(make_server, certificate):
     """A server that speaks TLS as well: `secure_url` is its https, `authority` the file that makes a client trust it."""
     running = make_server("--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1])).start()
-    line = running.process.stdout.readline().decode()
-    assert line.startswith("ready https://"), f"no second ready line but {line!r}"
-    running.secure_url = line.split()[1]
+    running.secure_url = running.urls["https"]
     running.secure_port = int(running.secure_url.rsplit(":", 1)[1])
     running.authority = certificate[0]
     yield running

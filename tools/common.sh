@@ -77,6 +77,7 @@ need_go() {
 start_server() {
   local waited
   server_folder=$(mktemp -d)
+  : >"$server_folder/out"
   "${STAITHE_BINARY:-$root/build/staithe}" serve --emulate --listen 127.0.0.1:0 --data "$server_folder/data" \
     --bootstrap-token admin-token=cw1a2b:admin "$@" </dev/null >"$server_folder/out" 2>"$server_folder/log" &
   server_pid=$!
