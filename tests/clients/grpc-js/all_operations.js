@@ -22,9 +22,9 @@ const options = { "grpc.default_compression_algorithm":
 function refused(error) {
   if (error.code === undefined) throw error;
   const [bytes] = error.metadata.get("grpc-status-details-bin");
-  const details = bytes ? decodeStatus(bytes).details : [];
+  const details = (bytes && decodeStatus(bytes).details) ?? [];
   return new Refused(grpc.status[error.code], error.details,
-    details.map(({ typeUrl, value }) => ({ type: typeUrl.replace(/^.*\//, ""), value })));
+    details.map(({ type_url: url, value }) => ({ type: url.replace(/^.*\//, ""), value })));
 }
 
 const timestamp = (text) => ({ seconds: Math.floor(Date.parse(text) / 1000), nanos: 0 });
