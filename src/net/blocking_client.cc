@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstring>
 #include <optional>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/encoding.h"
@@ -30,6 +31,8 @@ class BlockingSocket {
       : deadline_(clock_.instant() + timeout) {}
 
   Result<void> connect(const std::string& host, std::uint16_t port);
+  // Goes on in TLS, once the server has shown that it is `host`.
+  Result<void> secure(const TlsClientContext& context, const std::string& host, std::uint16_t port);
   Result<void> write(std::string_view bytes);
   // The bytes that came, at the front of the socket's own buffer; none at the end.
   Result<std::string_view> read();
@@ -37,11 +40,17 @@ class BlockingSocket {
  private:
   Result<void> connect_to(const addrinfo& address);
   Result<void> wait_for(short events);
+  Result<void> write_raw(std::string_view bytes);
+  Result<std::string_view> read_raw();
+  Result<void> write_sealed();
 
   const SystemClock clock_;
   const Instant deadline_;
   UniqueFd fd_;
   std::array<char, 16 * 1024> buffer_{};
+  std::unique_ptr<TlsSession> tls_;
+  std::string opened_;       // room for what came out of TLS
+  std::string_view unread_;  // of it
 };
 
 Error unavailable(std::string message) {
@@ -95,7 +104,63 @@ Result<void> BlockingSocket::connect_to(const addrinfo& address) {
   return {};
 }
 
+Result<void> BlockingSocket::secure(const TlsClientContext& context, const std::string& host,
+                                    std::uint16_t port) {
+  tls_ = context.connect(host);
+  if (tls_ == nullptr) {
+    return unavailable(fmt::format("\"{}\" is not a name that a certificate can have", host));
+  }
+  opened_.resize(buffer_.size() + TlsSession::surplus_bytes_max);
+  tls_->start();
+  while (true) {
+    TRY(write_sealed());
+    if (tls_->is_established()) return {};
+    if (tls_->phase() == TlsSession::Phase::broken) {
+      return unavailable(fmt::format(
+          "cannot talk to {} port {} over TLS: {}{}", host, port, tls_->problem(),
+          tls_->is_peer_distrusted()
+              ? "; name the authority that signed its certificate with --ca-file, and use a host "
+                "name that the certificate is made out to"
+              : ""));
+    }
+    TRY_ASSIGN(const std::string_view bytes, read_raw());
+    if (bytes.empty()) {
+      return unavailable(fmt::format(
+          "{} port {} closed the connection instead of speaking TLS; use http:// if it speaks that",
+          host, port));
+    }
+    unread_ = tls_->open(bytes, opened_);
+  }
+}
+
 Result<void> BlockingSocket::write(std::string_view bytes) {
+  if (tls_ == nullptr) return write_raw(bytes);
+  tls_->seal(bytes);
+  return write_sealed();
+}
+
+Result<void> BlockingSocket::write_sealed() {
+  TRY(write_raw(tls_->outgoing().view()));
+  tls_->outgoing().clear();
+  return {};
+}
+
+Result<std::string_view> BlockingSocket::read() {
+  if (tls_ == nullptr) return read_raw();
+  while (unread_.empty()) {
+    if (tls_->phase() == TlsSession::Phase::ended) return std::string_view();
+    if (tls_->phase() == TlsSession::Phase::broken) {
+      return unavailable(fmt::format("the server ended TLS: {}", tls_->problem()));
+    }
+    TRY_ASSIGN(const std::string_view bytes, read_raw());
+    if (bytes.empty()) return unavailable("the connection was cut off");
+    unread_ = tls_->open(bytes, opened_);
+    TRY(write_sealed());
+  }
+  return std::exchange(unread_, {});
+}
+
+Result<void> BlockingSocket::write_raw(std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t taken = ::send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
     if (taken >= 0) {
@@ -111,7 +176,7 @@ Result<void> BlockingSocket::write(std::string_view bytes) {
   return {};
 }
 
-Result<std::string_view> BlockingSocket::read() {
+Result<std::string_view> BlockingSocket::read_raw() {
   for (;;) {
     const ssize_t size = ::recv(fd_.get(), buffer_.data(), buffer_.size(), 0);
     if (size >= 0) return std::string_view(buffer_.data(), static_cast<std::size_t>(size));
@@ -261,6 +326,7 @@ Result<BlockingAnswer> send_blocking(const BlockingRequest& request) {
   }
   BlockingSocket socket(request.timeout);
   TRY(socket.connect(request.host, request.port));
+  if (request.tls != nullptr) TRY(socket.secure(*request.tls, request.host, request.port));
   TRY(socket.write(encode(request)));
   AnswerReader reader(request.method == "HEAD" ? AnsweredMethod::head : AnsweredMethod::other,
                       request.answer_bytes_max);

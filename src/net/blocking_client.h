@@ -2,18 +2,21 @@
 
 #include <chrono>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "net/http_client.h"
+#include "net/tls_context.h"
 
 namespace staithe::net {
 
 struct BlockingRequest {
   std::string host;  // an IP address or a name
   std::uint16_t port = 0;
+  std::shared_ptr<const TlsClientContext> tls;  // null: cleartext
   std::string method = "GET";
   std::string target = "/";
   std::vector<std::pair<std::string, std::string>> headers;
@@ -29,7 +32,7 @@ struct BlockingAnswer {
 };
 
 // One whole request on the calling thread, for the CLI, probes and tests. Not for an event loop.
-// UNAVAILABLE when the peer cannot be reached, DEADLINE_EXCEEDED when it is too slow.
+// UNAVAILABLE when the peer cannot be reached or trusted, DEADLINE_EXCEEDED when it is too slow.
 Result<BlockingAnswer> send_blocking(const BlockingRequest& request);
 
 }  // namespace staithe::net

@@ -6,18 +6,22 @@
 
 #include "base/thread.h"
 #include "net/loopback_test_kit.h"
+#include "net/tls_test_kit.h"
 
 namespace staithe::net {
 namespace {
 
+using testing::Identity;
 using testing::listen_on_loopback;
 using testing::ScriptedRouter;
 using testing::Seen;
+using testing::TemporaryFolder;
 
 // A server on a thread of its own.
 class BlockingClientTest : public ::testing::Test {
  protected:
-  BlockingClientTest() : server_(loop_, router_, take_listener()) {}
+  BlockingClientTest()
+      : server_(loop_, router_, take_listener(), {}, {TlsPolicy::Speech::both, &contexts_}) {}
   ~BlockingClientTest() override {
     if (thread_.is_running()) {
       loop_.stop();
@@ -33,6 +37,19 @@ class BlockingClientTest : public ::testing::Test {
     return listener;
   }
 
+  Result<BlockingAnswer> get_securely(const std::string& host, const std::string& ca_file) {
+    return send_blocking(
+        {.host = host, .port = port_, .tls = TlsClientContext::load(ca_file).value()});
+  }
+
+  TemporaryFolder folder_;
+  const Identity authority_{{.name = "test authority", .is_authority = true}};
+  const Identity identity_{{.alternative_names = "DNS:localhost"}, &authority_};
+  const std::string ca_file_ = folder_.write("ca.pem", authority_.certificate_pem());
+  TlsContextSlot contexts_{
+      TlsContext::load({.certificate = folder_.write("cert.pem", identity_.certificate_pem()),
+                        .key = folder_.write("key.pem", identity_.key_pem())})
+          .value()};
   const SystemClock clock_;
   EventLoop loop_{clock_};
   ScriptedRouter router_;
@@ -110,6 +127,85 @@ TEST_F(BlockingClientTest, gives_up_on_a_slow_server_and_on_a_long_answer) {
       {.host = "127.0.0.1", .port = port_, .target = "/long", .answer_bytes_max = 100});
   ASSERT_FALSE(long_one);
   EXPECT_EQ(long_one.error().code, Code::resource_exhausted);
+}
+
+TEST_F(BlockingClientTest, talks_tls_to_a_server_it_trusts) {
+  const std::string body(3'000'000, 'x');
+  router_.when_ended = [&body](Seen& seen) {
+    EXPECT_TRUE(seen.exchange->is_secure());
+    ScriptedRouter::answer(seen, body);
+  };
+  serve();
+  const auto answer = get_securely("localhost", ca_file_);
+  ASSERT_TRUE(answer) << answer.error().message;
+  EXPECT_EQ(answer->body, body);
+}
+
+TEST_F(BlockingClientTest, refuses_a_server_that_no_trusted_authority_vouches_for) {
+  serve();
+  const Identity other({.name = "another authority", .is_authority = true});
+  const auto answer =
+      get_securely("localhost", folder_.write("other.pem", other.certificate_pem()));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Code::unavailable);
+  EXPECT_NE(answer.error().message.find("unable to get local issuer certificate"),
+            std::string::npos)
+      << answer.error().message;
+  EXPECT_NE(answer.error().message.find("--ca-file"), std::string::npos);
+  EXPECT_EQ(router_.count(), 0u);
+}
+
+TEST_F(BlockingClientTest, refuses_a_server_whose_certificate_is_for_another_host) {
+  serve();
+  const auto answer = get_securely("127.0.0.1", ca_file_);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Code::unavailable);
+  EXPECT_NE(answer.error().message.find("IP address mismatch"), std::string::npos)
+      << answer.error().message;
+  EXPECT_EQ(router_.count(), 0u);
+}
+
+TEST_F(BlockingClientTest, an_answer_cut_off_within_tls_is_an_error) {
+  // To HTTP/1.1 an answer without a length is whole when the connection ends; TLS tells a proper
+  // end.
+  testing::RawListener listener;
+  Thread server("server", [&] {
+    EventLoop loop(clock_);
+    testing::RawPeer peer = listener.accept(loop);
+    const auto session = contexts_.current()->accept();
+    std::string room(200'000, ' ');
+    std::string request;
+    while (request.find("\r\n\r\n") == std::string::npos) {
+      loop.run_once(std::chrono::milliseconds(1));
+      const std::string sealed = peer.received();
+      peer.forget_received();
+      request += session->open(sealed, room);
+      peer.send(session->outgoing().view());
+      session->outgoing().clear();
+    }
+    session->seal("HTTP/1.1 200 OK\r\n\r\nhalf of it");
+    peer.send(session->outgoing().view());
+  });
+  const auto answer = send_blocking({.host = "localhost",
+                                     .port = listener.port(),
+                                     .tls = TlsClientContext::load(ca_file_).value()});
+  server.join();
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().message, "the connection was cut off");
+}
+
+TEST_F(BlockingClientTest, says_so_when_the_server_speaks_no_tls) {
+  testing::RawListener listener;
+  Thread server("server", [&] {
+    EventLoop loop(clock_);
+    listener.accept(loop).close();
+  });
+  const auto answer = send_blocking({.host = "localhost",
+                                     .port = listener.port(),
+                                     .tls = TlsClientContext::load(ca_file_).value()});
+  server.join();
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Code::unavailable);
 }
 
 }  // namespace

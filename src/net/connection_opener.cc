@@ -10,6 +10,9 @@ namespace staithe::net {
 namespace {
 
 constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+// What TLS begins with: the type of a record of the handshake (RFC 8446 section 5.1). No HTTP does.
+constexpr char handshake_record = 0x16;
+constexpr Refusal tls_wanted{400, "this port speaks TLS only: use https://"};
 
 }  // namespace
 
@@ -21,7 +24,9 @@ ConnectionOpener::ConnectionOpener(ServerConnectionOwner& owner, UniqueFd fd,
       peer_address_(std::move(peer_address)) {
   transport_->open(std::move(fd), Transport::Phase::connected);
   transport_->set_interest(Transport::Interest::read);
-  deadline_.set(owner_.loop().now() + owner_.limits().keep_alive_timeout);
+  const bool is_tls_only = owner_.tls_policy().speech == TlsPolicy::Speech::tls;
+  deadline_.set(owner_.loop().now() + (is_tls_only ? owner_.limits().handshake_timeout
+                                                   : owner_.limits().keep_alive_timeout));
 }
 
 void ConnectionOpener::drain() {
@@ -35,10 +40,44 @@ void ConnectionOpener::close() {
   if (transport_ == nullptr || !transport_->is_open()) return;
   transport_->close();
   deadline_.clear();
+  end_handshake();
   owner_.on_closed(*this);
 }
 
+void ConnectionOpener::begin_tls(std::string_view first_bytes) {
+  std::unique_ptr<TlsSession> session = owner_.tls_policy().contexts->current()->accept();
+  if (session == nullptr) return close();
+  handshake_ = owner_.on_handshake_begun(*this);
+  deadline_.set(owner_.loop().now() + owner_.limits().handshake_timeout);
+  transport_->start_tls(std::move(session), first_bytes);
+}
+
+void ConnectionOpener::end_handshake() {
+  if (handshake_ != 0) owner_.on_handshake_over(std::exchange(handshake_, 0));
+}
+
+void ConnectionOpener::on_secured() {
+  end_handshake();
+  const std::string_view protocol = transport_->tls()->protocol();
+  if (protocol == "h2") {
+    go_on_as<Http2Connection>();
+  } else if (protocol == "http/1.1") {
+    go_on_as<Http1Connection>();
+  } else {
+    deadline_.set(owner_.loop().now() + owner_.limits().keep_alive_timeout);
+  }
+}
+
 void ConnectionOpener::on_bytes(std::string_view bytes) {
+  if (!transport_->is_secure() && begun_preface_.empty()) {
+    const TlsPolicy::Speech speech = owner_.tls_policy().speech;
+    if (bytes.front() == handshake_record) {
+      return speech == TlsPolicy::Speech::cleartext ? close() : begin_tls(bytes);
+    }
+    if (speech == TlsPolicy::Speech::tls) {
+      return go_on_as<Http1Connection>().turn_away(tls_wanted);
+    }
+  }
   std::string begun;
   if (!begun_preface_.empty()) {
     begun = std::move(begun_preface_) + std::string(bytes);
@@ -46,23 +85,25 @@ void ConnectionOpener::on_bytes(std::string_view bytes) {
   }
   const auto size = std::min(bytes.size(), http2_preface.size());
   if (bytes.substr(0, size) != http2_preface.substr(0, size)) {
-    return go_on_as<Http1Connection>(bytes);
+    return go_on_as<Http1Connection>().take_first_bytes(bytes);
   }
-  if (size == http2_preface.size()) return go_on_as<Http2Connection>(bytes);
+  if (size == http2_preface.size()) {
+    return go_on_as<Http2Connection>().take_first_bytes(bytes);
+  }
   // From its first byte on, however slowly the others drip in.
   if (begun.empty()) deadline_.set(owner_.loop().now() + owner_.limits().head_timeout);
   begun_preface_ = bytes;
 }
 
 template <typename Connection>
-void ConnectionOpener::go_on_as(std::string_view first_bytes) {
+Connection& ConnectionOpener::go_on_as() {
   deadline_.clear();
   auto connection =
       std::make_unique<Connection>(owner_, std::move(transport_), std::move(peer_address_));
   Connection& next = *connection;
   next_ = &next;
   owner_.on_replaced(*this, std::move(connection));
-  next.take_first_bytes(first_bytes);
+  return next;
 }
 
 }  // namespace staithe::net

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,9 +12,13 @@
 
 namespace staithe::net {
 
-// A connection whose protocol is not known yet. Its first bytes tell: the preface of HTTP/2 with
-// prior knowledge (RFC 9113 section 3.3), or else HTTP/1.1, and the connection of that protocol
-// takes its place.
+// A connection whose protocol is not known yet. Its first byte tells TLS from cleartext, as far as
+// the listener lets it choose. Over TLS, ALPN tells what is spoken; otherwise, and in cleartext, it
+// is the first bytes: the preface of HTTP/2 with prior knowledge (RFC 9113 section 3.3), or else
+// HTTP/1.1. The connection of that protocol takes the place of this one.
+//
+// Nothing of TLS is made before the first byte. From then on the handshake has a deadline, and a
+// place among those its server allows at once.
 class ConnectionOpener final : public ServerConnection, private TransportHandler {
  public:
   ConnectionOpener(ServerConnectionOwner& owner, UniqueFd fd, std::string peer_address);
@@ -24,6 +29,7 @@ class ConnectionOpener final : public ServerConnection, private TransportHandler
 
  private:
   // TransportHandler
+  void on_secured() override;
   void on_bytes(std::string_view bytes) override;
   void on_read_end() override { close(); }
   void on_broken(int) override { close(); }
@@ -31,14 +37,17 @@ class ConnectionOpener final : public ServerConnection, private TransportHandler
   void on_flushed() override {}
   void on_writable() override {}
 
+  void begin_tls(std::string_view first_bytes);
+  void end_handshake();
   template <typename Connection>
-  void go_on_as(std::string_view first_bytes);
+  Connection& go_on_as();
 
   ServerConnectionOwner& owner_;
   std::unique_ptr<Transport> transport_;  // until it is handed on
   Deadline deadline_;
   std::string peer_address_;
   std::string begun_preface_;
+  std::uint64_t handshake_ = 0;       // 0: none
   ServerConnection* next_ = nullptr;  // within the turn that made it
 };
 

@@ -20,6 +20,7 @@ namespace staithe::net {
 namespace {
 
 constexpr std::size_t read_buffer_bytes = 64 * 1024;
+constexpr std::size_t second_buffer_bytes = 96 * 1024;
 constexpr int ready_per_turn_max = 256;
 
 int wait_ms(Duration wait) {
@@ -69,6 +70,7 @@ struct EventLoop::Impl {
   std::vector<std::shared_ptr<void>> doomed;
   bool is_in_turn = false;
   std::unique_ptr<char[]> read_buffer = std::make_unique<char[]>(read_buffer_bytes);
+  std::unique_ptr<char[]> second_buffer;
 
   std::atomic<std::thread::id> thread{std::this_thread::get_id()};
   std::atomic<bool> is_stopping{false};
@@ -240,6 +242,12 @@ void EventLoop::cancel_turn_work(TurnWorkId work) {
 
 std::span<char> EventLoop::read_buffer() {
   return {impl_->read_buffer.get(), read_buffer_bytes};
+}
+
+std::span<char> EventLoop::second_buffer() {
+  std::unique_ptr<char[]>& buffer = impl_->second_buffer;
+  if (buffer == nullptr) buffer = std::make_unique<char[]>(second_buffer_bytes);
+  return {buffer.get(), second_buffer_bytes};
 }
 
 void EventLoop::destroy_later_impl(std::shared_ptr<void> object) {

@@ -60,6 +60,9 @@ class EventLoop {
   // Where descriptors are read into, so that no connection needs a buffer of its own. What is in it
   // lasts until the FdHandler that filled it returns.
   std::span<char> read_buffer();
+  // Room, half as large again, for what is made of those bytes; as lasting. Has memory once it was
+  // asked for.
+  std::span<char> second_buffer();
 
   // Destroys `object` once this turn is over, so that whoever is on the stack may finish.
   template <typename T>

@@ -53,6 +53,7 @@ class Exchange {
   virtual void resume_body() = 0;
 
   virtual std::string_view peer_address() const = 0;  // IP address as text, no port
+  virtual bool is_secure() const = 0;                 // the request came over TLS
   virtual EventLoop& loop() = 0;
 };
 

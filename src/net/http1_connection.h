@@ -43,6 +43,8 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
                   std::string peer_address);
   // What was read before it was known to be HTTP/1.1. Once, and after the owner has this object.
   void take_first_bytes(std::string_view bytes) { on_bytes(bytes); }
+  // Answers with `refusal` whatever comes, and closes. In place of take_first_bytes().
+  void turn_away(const Refusal& refusal) { refuse(refusal); }
 
   // ServerConnection
   void drain() override;
@@ -58,6 +60,7 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
   void pause_body() override;
   void resume_body() override;
   std::string_view peer_address() const override { return peer_address_; }
+  bool is_secure() const override { return transport_->is_secure(); }
   EventLoop& loop() override { return owner_.loop(); }
 
  private:

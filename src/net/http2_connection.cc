@@ -55,6 +55,7 @@ class Http2Connection::Stream final : public Exchange {
   void pause_body() override { is_paused_ = true; }
   void resume_body() override;
   std::string_view peer_address() const override { return connection_.peer_address_; }
+  bool is_secure() const override { return connection_.transport_->is_secure(); }
   EventLoop& loop() override { return connection_.loop(); }
 
   void take_body(std::string_view bytes);

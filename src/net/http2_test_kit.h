@@ -17,8 +17,10 @@ namespace staithe::net::testing {
 
 using Fields = std::vector<std::pair<std::string, std::string>>;
 
-// A client of HTTP/2 for tests: nghttp2's client side over a RawPeer, turned by hand.
-class Http2Peer {
+// A client of HTTP/2 for tests: nghttp2's client side over a RawPeer or what has its calls, turned
+// by hand.
+template <typename Peer>
+class BasicHttp2Peer {
  public:
   struct Answer {
     Fields head;
@@ -36,14 +38,14 @@ class Http2Peer {
     std::string status() const { return field(":status"); }
   };
 
-  explicit Http2Peer(std::uint16_t port, bool reads_bodies = true) : peer_(RawPeer::connect(port)) {
+  explicit BasicHttp2Peer(Peer connected, bool reads_bodies = true) : peer_(std::move(connected)) {
     nghttp2_session_callbacks* callbacks = nullptr;
     CHECK(nghttp2_session_callbacks_new(&callbacks) == 0);
     nghttp2_session_callbacks_set_on_header_callback(
         callbacks, [](nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name,
                       std::size_t name_size, const std::uint8_t* value, std::size_t value_size,
                       std::uint8_t, void* self) {
-          Answer& answer = static_cast<Http2Peer*>(self)->answers_[frame->hd.stream_id];
+          Answer& answer = static_cast<BasicHttp2Peer*>(self)->answers_[frame->hd.stream_id];
           // What follows "100 Continue" is not a trailer.
           const bool is_head =
               frame->headers.cat == NGHTTP2_HCAT_RESPONSE || answer.status().starts_with('1');
@@ -54,12 +56,12 @@ class Http2Peer {
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(
         callbacks, [](nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* data,
                       std::size_t size, void* self) {
-          static_cast<Http2Peer*>(self)->answers_[id].body += as_text(data, size);
+          static_cast<BasicHttp2Peer*>(self)->answers_[id].body += as_text(data, size);
           return 0;
         });
     nghttp2_session_callbacks_set_on_frame_recv_callback(
         callbacks, [](nghttp2_session*, const nghttp2_frame* frame, void* self) {
-          auto& peer = *static_cast<Http2Peer*>(self);
+          auto& peer = *static_cast<BasicHttp2Peer*>(self);
           const bool is_end = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
           const bool may_end = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
           if (is_end && may_end) peer.answers_[frame->hd.stream_id].is_ended = true;
@@ -80,9 +82,9 @@ class Http2Peer {
     nghttp2_session_callbacks_del(callbacks);
     CHECK(nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, nullptr, 0) == 0);
   }
-  ~Http2Peer() { nghttp2_session_del(session_); }
-  Http2Peer(const Http2Peer&) = delete;
-  Http2Peer& operator=(const Http2Peer&) = delete;
+  ~BasicHttp2Peer() { nghttp2_session_del(session_); }
+  BasicHttp2Peer(const BasicHttp2Peer&) = delete;
+  BasicHttp2Peer& operator=(const BasicHttp2Peer&) = delete;
 
   // Starts a request. With a body it is sent as far as the windows let it; without `is_whole` more
   // may follow with send_more().
@@ -133,7 +135,7 @@ class Http2Peer {
   // Gives the credit for what was received, of a peer that does not by itself.
   void consume(std::int32_t id, std::size_t size) { nghttp2_session_consume(session_, id, size); }
   nghttp2_session* session() { return session_; }
-  RawPeer& raw() { return peer_; }
+  Peer& raw() { return peer_; }
 
   // Sends and reads what it can.
   void poll() {
@@ -179,13 +181,19 @@ class Http2Peer {
     return {reinterpret_cast<const char*>(data), size};
   }
 
-  RawPeer peer_;
+  Peer peer_;
   nghttp2_session* session_ = nullptr;
   std::map<std::int32_t, Answer> answers_;
   std::map<std::int32_t, Upload*> by_stream_;
   std::vector<std::unique_ptr<Upload>> uploads_;
   std::string outgoing_;
   std::optional<std::uint32_t> goaway_;
+};
+
+class Http2Peer : public BasicHttp2Peer<RawPeer> {
+ public:
+  explicit Http2Peer(std::uint16_t port, bool reads_bodies = true)
+      : BasicHttp2Peer(RawPeer::connect(port), reads_bodies) {}
 };
 
 }  // namespace staithe::net::testing

@@ -4,11 +4,13 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <map>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "base/check.h"
 #include "net/connection_opener.h"
 #include "net/head_encoder.h"
 #include "net/head_parser.h"
@@ -29,11 +31,13 @@ constexpr std::string_view full_answer =
 
 struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
   Impl(EventLoop& event_loop, RequestRouter& request_router, Listener new_listener,
-       ServerLimits server_limits)
+       ServerLimits server_limits, TlsPolicy policy)
       : loop_(event_loop),
         router_(request_router),
         listener_(std::move(new_listener)),
-        limits_(server_limits) {
+        limits_(server_limits),
+        tls_policy_(policy) {
+    CHECK(tls_policy_.contexts != nullptr || tls_policy_.speech == TlsPolicy::Speech::cleartext);
     loop_.watch(listener_.fd.get(), EPOLLIN, *this);
   }
 
@@ -122,9 +126,19 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
   EventLoop& loop() override { return loop_; }
   RequestRouter& router() override { return router_; }
   const ServerLimits& limits() const override { return limits_; }
+  const TlsPolicy& tls_policy() const override { return tls_policy_; }
   std::string_view date() override { return date_.at(loop_.clock().now()); }
   bool is_draining() const override { return is_draining_; }
   ParsedRequest& request_space() override { return request_space_; }
+  std::uint64_t on_handshake_begun(ServerConnection& connection) override {
+    // An honest client is done in milliseconds: whoever has taken longest is least likely one.
+    while (!handshakes_.empty() && handshakes_.size() >= limits_.handshakes_max) {
+      handshakes_.begin()->second->close();
+    }
+    handshakes_.emplace(++last_handshake_, &connection);
+    return last_handshake_;
+  }
+  void on_handshake_over(std::uint64_t handshake) override { handshakes_.erase(handshake); }
   void on_exchange_opened() override { ++exchange_count_; }
   void on_exchange_over() override { --exchange_count_; }
   void on_replaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) override {
@@ -145,9 +159,12 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
   RequestRouter& router_;
   Listener listener_;
   const ServerLimits limits_;
+  const TlsPolicy tls_policy_;
   HttpDate date_;
   ParsedRequest request_space_;
   std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> connections_;
+  std::map<std::uint64_t, ServerConnection*> handshakes_;  // the oldest first
+  std::uint64_t last_handshake_ = 0;
   std::size_t exchange_count_ = 0;
   TimerId rest_timer_ = 0;
   TimerId drain_timer_ = 0;
@@ -156,8 +173,8 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
 };
 
 HttpServer::HttpServer(EventLoop& loop, RequestRouter& router, Listener listener,
-                       ServerLimits limits)
-    : impl_(std::make_unique<Impl>(loop, router, std::move(listener), limits)) {}
+                       ServerLimits limits, TlsPolicy tls_policy)
+    : impl_(std::make_unique<Impl>(loop, router, std::move(listener), limits, tls_policy)) {}
 
 HttpServer::~HttpServer() {
   impl_->shut_down();
@@ -181,6 +198,10 @@ std::size_t HttpServer::connection_count() const {
 
 std::size_t HttpServer::exchange_count() const {
   return impl_->exchange_count_;
+}
+
+std::size_t HttpServer::handshake_count() const {
+  return impl_->handshakes_.size();
 }
 
 }  // namespace staithe::net

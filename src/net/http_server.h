@@ -10,18 +10,28 @@
 #include "base/unique_fd.h"
 #include "net/event_loop.h"
 #include "net/exchange.h"
+#include "net/tls_context.h"
 
 namespace staithe::net {
 
 struct ServerLimits {
   std::size_t head_bytes_max = 64 * 1024;
   std::size_t connections_max = 65536;
+  std::size_t handshakes_max = 2048;                     // of TLS, unfinished at once
   std::uint32_t streams_max = 256;                       // at once on one HTTP/2 connection
+  std::chrono::milliseconds handshake_timeout{10'000};   // of TLS, from its first byte on
   std::chrono::milliseconds head_timeout{10'000};        // from first byte of a head to its last
   std::chrono::milliseconds body_timeout{60'000};        // between bytes of a request body
   std::chrono::milliseconds keep_alive_timeout{75'000};  // between requests
   std::chrono::milliseconds write_timeout{
       300'000};  // no progress towards a client that does not read
+};
+
+// What clients of one listener may speak; their first byte tells which it is.
+struct TlsPolicy {
+  enum class Speech : std::uint8_t { cleartext, tls, both };
+  Speech speech = Speech::cleartext;
+  const TlsContextSlot* contexts = nullptr;  // for TLS; outlives the server
 };
 
 struct ListenAddress {
@@ -38,13 +48,14 @@ struct Listener {
 };
 Result<Listener> listen_on(const ListenAddress& address);
 
-// Accepts connections on one listener and speaks HTTP/1.1 (RFC 9112) or HTTP/2 (RFC 9113, with
-// prior knowledge) on them, on one loop. Requests that break the protocol are answered 400 (or 431,
-// 413, 501, 505) and the connection is closed. One request is in progress per HTTP/1.1 connection;
-// pipelined ones wait.
+// Accepts connections on one listener and speaks HTTP/1.1 (RFC 9112) or HTTP/2 (RFC 9113, by ALPN
+// or with prior knowledge) on them, over TLS or in cleartext, on one loop. Requests that break the
+// protocol are answered 400 (or 431, 413, 501, 505) and the connection is closed. One request is in
+// progress per HTTP/1.1 connection; pipelined ones wait.
 class HttpServer {
  public:
-  HttpServer(EventLoop& loop, RequestRouter& router, Listener listener, ServerLimits limits = {});
+  HttpServer(EventLoop& loop, RequestRouter& router, Listener listener, ServerLimits limits = {},
+             TlsPolicy tls_policy = {});
   // Cancels what still runs. Between turns of the loop, every handler is gone afterwards; within a
   // turn, at its end.
   ~HttpServer();
@@ -59,6 +70,7 @@ class HttpServer {
 
   std::size_t connection_count() const;
   std::size_t exchange_count() const;
+  std::size_t handshake_count() const;  // unfinished ones
 
  private:
   struct Impl;

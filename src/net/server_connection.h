@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string_view>
 
@@ -27,10 +28,15 @@ class ServerConnectionOwner {
   virtual EventLoop& loop() = 0;
   virtual RequestRouter& router() = 0;
   virtual const ServerLimits& limits() const = 0;
+  virtual const TlsPolicy& tls_policy() const = 0;
   virtual std::string_view date() = 0;
   virtual bool is_draining() const = 0;
   // Room for the one head that is being read, shared so that its memory is.
   virtual ParsedRequest& request_space() = 0;
+  // A TLS handshake of this connection has begun; the id says which one is over. If too many are
+  // unfinished, the oldest one's connection is closed.
+  virtual std::uint64_t on_handshake_begun(ServerConnection& connection) = 0;
+  virtual void on_handshake_over(std::uint64_t handshake) = 0;
   virtual void on_exchange_opened() = 0;
   virtual void on_exchange_over() = 0;
   // `next` goes on where `connection` leaves off; that one is destroyed after this turn.

@@ -15,10 +15,10 @@ namespace staithe::net::testing {
 // A server whose answers a test scripts and whose clock it holds.
 class ServerTest : public ::testing::Test {
  protected:
-  void start(ServerLimits limits = {}) {
+  void start(ServerLimits limits = {}, TlsPolicy tls_policy = {}) {
     Listener listener = listen_on_loopback();
     port_ = listener.port;
-    server_ = std::make_unique<HttpServer>(loop_, router_, std::move(listener), limits);
+    server_ = std::make_unique<HttpServer>(loop_, router_, std::move(listener), limits, tls_policy);
   }
   void answer_at_end(std::string body) {
     router_.when_ended = [body](Seen& seen) { ScriptedRouter::answer(seen, body); };

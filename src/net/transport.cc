@@ -10,6 +10,16 @@
 #include "base/check.h"
 
 namespace staithe::net {
+namespace {
+
+// What is sealed at a time: a few records, so that little waits sealed for a slow peer.
+constexpr std::size_t seal_bytes_max = 32 * 1024;
+// What may wait to be sent besides that: answers of TLS itself. A peer that asks for more of them
+// (by KeyUpdate, RFC 8446 section 4.6.3) than it reads is up to no good.
+constexpr std::size_t sealed_bytes_max = 256 * 1024;
+constexpr std::size_t read_ahead_bytes_max = 16 * 1024;
+
+}  // namespace
 
 void Transport::open(UniqueFd fd, Phase phase) {
   CHECK(!is_open() && fd.is_open());
@@ -29,6 +39,7 @@ void Transport::set_interest(Interest interest) {
     loop_.watch(fd_.get(), watched_events_, *this);
     return;
   }
+  announce_later();
   // Widening is done at once. Narrowing waits for the first event that nobody wants, because most
   // interests come back before there is one, and then it was two system calls saved.
   if ((wanted_events() & ~watched_events_) != 0) update_watch();
@@ -39,6 +50,7 @@ std::uint32_t Transport::wanted_events() const {
   std::uint32_t events = 0;
   if (interest_ == Interest::read) events |= EPOLLIN | EPOLLRDHUP;
   if (interest_ == Interest::hang_up) events |= EPOLLRDHUP;
+  if (is_read_ahead_due()) events |= EPOLLIN;
   // A congestion that is over is told on the next turn, not from within a flush.
   if (is_blocked_ || is_congested_) events |= EPOLLOUT;
   return events;
@@ -75,6 +87,8 @@ void Transport::on_ready(std::uint32_t epoll_events) {
       return;
     case Interest::hang_up:
       if (has_hung_up) return handler_->on_hang_up();
+      if (has_bytes && is_read_ahead_due()) read_ahead();
+      if (!is_open()) return;
       break;
     case Interest::none:
       if (is_gone) return handler_->on_hang_up();
@@ -95,10 +109,15 @@ void Transport::finish_connect() {
 }
 
 void Transport::read_now() {
+  if (!read_ahead_.empty()) {
+    const std::string bytes = std::exchange(read_ahead_, {});
+    return handler_->on_bytes(bytes);
+  }
   const std::span<char> buffer = loop_.read_buffer();
   const ssize_t size = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
   if (size > 0) {
-    handler_->on_bytes({buffer.data(), static_cast<std::size_t>(size)});
+    const std::string_view bytes(buffer.data(), static_cast<std::size_t>(size));
+    tls_ == nullptr ? handler_->on_bytes(bytes) : take_sealed(bytes);
   } else if (size == 0) {
     handler_->on_read_end();
   } else if (errno != EAGAIN && errno != EINTR) {
@@ -129,58 +148,153 @@ void Transport::flush() {
 }
 
 void Transport::write_some() {
-  if (is_connecting_ || is_blocked_ || is_broken_ || unsent_bytes() == 0) return;
+  if (tls_ == nullptr) return write_once(unsent_);
+  do {
+    OutgoingBytes& sealed = tls_->outgoing();
+    if (sealed.is_empty() && tls_->is_established()) {
+      const std::string_view plain = unsent_.view().substr(0, seal_bytes_max);
+      tls_->seal(plain);
+      unsent_.take(plain.size());
+    }
+    write_once(sealed);
+  } while (!unsent_.is_empty() && tls_->is_established() && !is_blocked_ && !is_broken_);
+}
+
+void Transport::write_once(OutgoingBytes& outgoing) {
+  if (is_connecting_ || is_blocked_ || is_broken_ || outgoing.is_empty()) return;
   ssize_t taken = 0;
   do {
-    taken = ::send(fd_.get(), unsent_.data() + sent_, unsent_bytes(), MSG_NOSIGNAL);
+    taken = ::send(fd_.get(), outgoing.view().data(), outgoing.size(), MSG_NOSIGNAL);
   } while (taken < 0 && errno == EINTR);
 
   if (taken < 0 && errno != EAGAIN) {
     // Whatever broke the connection also wakes its reader, who can still read what came before.
     is_broken_ = true;
-    unsent_ = {};
-    sent_ = 0;
+    unsent_.clear();
+    outgoing.clear();
     return;
   }
   if (taken > 0) {
-    sent_ += static_cast<std::size_t>(taken);
+    outgoing.take(static_cast<std::size_t>(taken));
     written_bytes_ += static_cast<std::uint64_t>(taken);
   }
   stalled_since_ = loop_.now();
-  is_blocked_ = unsent_bytes() > 0;
-  if (!is_blocked_) {
-    unsent_ = {};  // an idle stream holds no buffer
-    sent_ = 0;
-  } else if (sent_ > high_water_bytes) {
-    unsent_.erase(0, sent_);
-    sent_ = 0;
-  }
+  is_blocked_ = !outgoing.is_empty();
 }
 
 void Transport::shutdown_sending() {
-  if (is_open()) ::shutdown(fd_.get(), SHUT_WR);
+  if (!is_open()) return;
+  end_tls();
+  ::shutdown(fd_.get(), SHUT_WR);
 }
 
 void Transport::close() {
   if (!is_open()) return;
+  end_tls();
+  drop();
+}
+
+void Transport::drop() {
   loop_.cancel_turn_work(std::exchange(flush_work_, 0));
+  loop_.cancel(std::exchange(announce_timer_, 0));
   if (!is_suspended_) loop_.unwatch(fd_.get());
   fd_.reset();
-  unsent_ = {};
-  sent_ = 0;
+  unsent_.clear();
+  read_ahead_ = {};
 }
 
 void Transport::reset() {
   if (!is_open()) return;
   const linger abort_on_close{1, 0};
   ::setsockopt(fd_.get(), SOL_SOCKET, SO_LINGER, &abort_on_close, sizeof abort_on_close);
-  close();
+  drop();
 }
 
 void Transport::suspend() {
   if (!is_open() || is_suspended_) return;
   is_suspended_ = true;
   loop_.unwatch(fd_.get());
+}
+
+// --- TLS -----------------------------------------------------------------------------------------
+
+void Transport::start_tls(std::unique_ptr<TlsSession> session, std::string_view first_bytes) {
+  CHECK(is_open() && !is_secure());
+  tls_ = std::move(session);
+  take_sealed(first_bytes);
+}
+
+void Transport::take_sealed(std::string_view sealed) {
+  const bool was_established = tls_->is_established();
+  const std::string_view plain = tls_->open(sealed, loop_.second_buffer());
+  if (!tls_->outgoing().is_empty()) request_flush();
+  if (!was_established && tls_->is_established()) {
+    handler_->on_secured();
+    if (!is_open()) return;
+  }
+  if (!plain.empty()) {
+    handler_->on_bytes(plain);
+    if (!is_open()) return;
+  }
+  if (is_tls_broken()) {
+    write_some();  // the alert that says why
+    return handler_->on_broken(EPROTO);
+  }
+  announce_later();
+}
+
+bool Transport::is_tls_broken() const {
+  return tls_->phase() == TlsSession::Phase::broken || tls_->outgoing().size() > sealed_bytes_max;
+}
+
+bool Transport::is_read_ahead_due() const {
+  return interest_ == Interest::hang_up && is_secure() && !has_unannounced();
+}
+
+// Looks whether what the peer sent is the end of TLS.
+void Transport::read_ahead() {
+  const std::span<char> buffer = loop_.read_buffer().first(read_ahead_bytes_max);
+  const ssize_t size = ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
+  if (size <= 0) return;  // what this is, epoll tells
+  const std::string_view sealed(buffer.data(), static_cast<std::size_t>(size));
+  read_ahead_ = tls_->open(sealed, loop_.second_buffer());
+  if (!tls_->outgoing().is_empty()) request_flush();
+  if (is_tls_broken()) {
+    write_some();
+    return handler_->on_broken(EPROTO);
+  }
+  if (tls_->phase() == TlsSession::Phase::ended) handler_->on_hang_up();
+}
+
+// What came out of TLS and epoll knows nothing of.
+bool Transport::has_unannounced() const {
+  return !read_ahead_.empty() || (is_secure() && tls_->phase() == TlsSession::Phase::ended);
+}
+
+void Transport::announce_later() {
+  if (!has_unannounced() || interest_ == Interest::none || announce_timer_ != 0) return;
+  announce_timer_ = loop_.run_after(Duration::zero(), [this] {
+    announce_timer_ = 0;
+    announce();
+  });
+}
+
+void Transport::announce() {
+  if (!has_unannounced() || interest_ == Interest::none) return;
+  const bool is_ended = tls_->phase() == TlsSession::Phase::ended;
+  if (interest_ == Interest::hang_up) {
+    if (is_ended) handler_->on_hang_up();
+    return;
+  }
+  if (read_ahead_.empty()) return handler_->on_read_end();
+  read_now();
+  if (is_open()) announce_later();
+}
+
+void Transport::end_tls() {
+  if (!is_secure() || unsent_bytes() > 0) return;
+  tls_->end();
+  write_some();
 }
 
 }  // namespace staithe::net

@@ -1,12 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
 #include "net/event_loop.h"
+#include "net/outgoing_bytes.h"
+#include "net/tls_session.h"
 #include "net/water_marks.h"
 
 namespace staithe::net {
@@ -17,6 +20,7 @@ class TransportHandler {
  public:
   virtual ~TransportHandler() = default;
   virtual void on_connected() {}
+  virtual void on_secured() {}                        // the TLS handshake is done
   virtual void on_bytes(std::string_view bytes) = 0;  // die with the call
   virtual void on_read_end() = 0;                     // the peer has closed its sending side
   virtual void on_broken(int error) = 0;  // reset, unreachable and so on: an errno, or 0
@@ -26,11 +30,16 @@ class TransportHandler {
   virtual void on_writable() = 0;  // congestion is over
 };
 
-// A connected socket of one loop: bytes in, bytes out, and nothing about what they mean. Whatever
-// sits between the socket and a codec (TLS) belongs here, so that codecs need not know.
+// A connected socket of one loop: bytes in, bytes out, and nothing about what they mean. TLS, if
+// any, is spoken in here, so that codecs need not know.
 //
 // What a turn sends is gathered and written once at its end; only more than the high-water mark is
 // written at once. The buffer has memory only while it has bytes.
+//
+// Over TLS all of this holds for what is inside. A peer that ends it (close_notify) has closed its
+// sending side, with or without an end of the connection below; many wait for our end in turn. To
+// see that while nobody reads, a record may be read ahead, and is kept for the next reader. We end
+// it before we close or shut down sending, unless bytes are left unsent or reset() is meant.
 class Transport final : private FdHandler {
  public:
   enum class Phase : std::uint8_t { connecting, connected };
@@ -53,6 +62,12 @@ class Transport final : private FdHandler {
   bool is_connecting() const { return is_connecting_; }
   int fd() const { return fd_.get(); }
 
+  // Goes on in TLS, in which `first_bytes` are the first that came. As read_now(), but within
+  // on_bytes() only, as the last thing there.
+  void start_tls(std::unique_ptr<TlsSession> session, std::string_view first_bytes);
+  bool is_secure() const { return tls_ != nullptr; }
+  const TlsSession* tls() const { return tls_.get(); }
+
   void set_interest(Interest interest);
   // Reads what is there now, as if the loop had said so. Not from within a handler's call.
   void read_now();
@@ -61,7 +76,7 @@ class Transport final : private FdHandler {
   template <typename Append>
   void send_with(Append append) {
     if (!is_open() || is_broken_) return;
-    append(unsent_);
+    append(unsent_.back());
     after_send();
   }
   void send(std::string_view bytes) {
@@ -69,7 +84,9 @@ class Transport final : private FdHandler {
   }
   // on_flushed() at the end of this turn, also if there is nothing to write.
   void request_flush();
-  std::size_t unsent_bytes() const { return unsent_.size() - sent_; }
+  std::size_t unsent_bytes() const {
+    return unsent_.size() + (tls_ == nullptr ? 0 : tls_->outgoing().size());
+  }
   bool is_congested() const { return is_congested_; }
   bool is_blocked() const { return is_blocked_; }  // the kernel takes no more for now
   std::uint64_t written_bytes() const { return written_bytes_; }  // taken by the kernel so far
@@ -86,9 +103,19 @@ class Transport final : private FdHandler {
  private:
   void on_ready(std::uint32_t epoll_events) override;
   void finish_connect();
+  void take_sealed(std::string_view sealed);
+  bool is_tls_broken() const;
+  bool is_read_ahead_due() const;
+  void read_ahead();
+  bool has_unannounced() const;
+  void announce_later();
+  void announce();
   void after_send();
   void flush();
   void write_some();
+  void write_once(OutgoingBytes& outgoing);
+  void end_tls();
+  void drop();
   void update_watch();
   std::uint32_t wanted_events() const;
 
@@ -102,11 +129,13 @@ class Transport final : private FdHandler {
   bool is_blocked_ = false;
   bool is_congested_ = false;
   bool is_broken_ = false;  // writing failed; reading tells why
-  std::string unsent_;      // from sent_ on
-  std::size_t sent_ = 0;
+  OutgoingBytes unsent_;    // over TLS not sealed yet
   std::uint64_t written_bytes_ = 0;
   Instant stalled_since_{};
   TurnWorkId flush_work_ = 0;
+  std::unique_ptr<TlsSession> tls_;
+  std::string read_ahead_;  // out of TLS, for whoever reads next
+  TimerId announce_timer_ = 0;
 };
 
 }  // namespace staithe::net
