@@ -126,6 +126,17 @@ TEST_F(Bodies, H09_the_callers_address_is_added_to_those_before_it) {
   EXPECT_EQ(seen.header("x-forwarded-for"), "203.0.113.7, 127.0.0.1");
 }
 
+TEST_F(Bodies, an_engine_learns_the_scheme_of_the_caller_or_of_the_proxy_before_us) {
+  const std::string body = R"({"model":"model-a"})";
+  EXPECT_EQ(forwarded(post("/v1/completions", body)).header("x-forwarded-proto"), "http");
+  for (const auto& [given, told] : {std::pair{"https", "https"}, {"gopher", "http"}}) {
+    const Message seen =
+        forwarded(post("/v1/completions", body, fmt::format("X-Forwarded-Proto: {}\r\n", given)));
+    EXPECT_EQ(seen.count("x-forwarded-proto"), 1u);
+    EXPECT_EQ(seen.header("x-forwarded-proto"), told);
+  }
+}
+
 TEST_F(Bodies, H11_nothing_of_ours_gets_into_the_json) {
   const std::string body = R"({"model":"model-a","prompt":"hi"})";
   EXPECT_EQ(forwarded(post("/v1/completions", body, "X-Inference-Anything: 1\r\n")).body, body);

@@ -60,9 +60,9 @@ bool carries_key(std::string_view value, std::string_view key) {
 }
 
 bool is_kept_from_engine(std::string_view name) {
-  static constexpr std::array<std::string_view, 8> names = {
-      "host",   "content-length", "authorization", "cookie",
-      "expect", "x-request-id",   "cookie2",       "x-forwarded-for"};
+  static constexpr std::array<std::string_view, 9> names = {
+      "host",         "content-length", "authorization",   "cookie",           "expect",
+      "x-request-id", "cookie2",        "x-forwarded-for", "x-forwarded-proto"};
   return is_one_of(name, names) || net::is_hop_by_hop(name) ||
          equals_ignoring_case(name.substr(0, own_field_prefix.size()), own_field_prefix);
 }
@@ -71,6 +71,11 @@ bool is_kept_from_client(std::string_view name) {
   static constexpr std::array<std::string_view, 4> names = {
       "content-length", "date", "x-request-id", "x-inference-deployment"};
   return is_one_of(name, names) || net::is_hop_by_hop(name);
+}
+
+std::string_view scheme_of(const net::RequestHead& head, const ForwardedFor& caller) {
+  const std::string_view given = head.headers.find("x-forwarded-proto").value_or("");
+  return caller.is_secure || equals_ignoring_case(trim(given), "https") ? "https" : "http";
 }
 
 }  // namespace
@@ -109,6 +114,7 @@ StoredHeaders headers_for_engine(const net::RequestHead& head, const ForwardedFo
   }
   forwarded_for += caller.peer_address;
   kept.add("X-Forwarded-For", forwarded_for);
+  kept.add("X-Forwarded-Proto", scheme_of(head, caller));
   kept.add("X-Request-Id", caller.request_id);
   return kept;
 }

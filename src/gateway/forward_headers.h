@@ -23,11 +23,13 @@ struct ForwardedFor {
   std::string_view key;  // the caller's credential, which no engine may see; or empty
   std::string_view request_id;
   std::string_view peer_address;
+  bool is_secure = false;  // the caller came over TLS
 };
 
 // The fields of a client's request that an engine gets: without hop-by-hop fields, credentials,
-// cookies and fields that only mean something to us; with the request's id and the caller's
-// address.
+// cookies and fields that only mean something to us; with the request's id, the caller's address
+// and the scheme it used. What a proxy in front of us says of the scheme counts if it came to us in
+// cleartext.
 StoredHeaders headers_for_engine(const net::RequestHead& head, const ForwardedFor& caller);
 
 // `target` without the query parameters whose value is the caller's credential.

@@ -133,8 +133,10 @@ void ProxyExchange::start_forward(const net::RequestHead& head, Forward forward)
   request.target = without_key(std::move(forward.target), key);
   request.model = forward.model;
   request.content_type = head.headers.find("content-type").value_or("");
-  request.headers = headers_for_engine(
-      head, {.key = key, .request_id = request_id_, .peer_address = exchange_.peer_address()});
+  request.headers = headers_for_engine(head, {.key = key,
+                                              .request_id = request_id_,
+                                              .peer_address = exchange_.peer_address(),
+                                              .is_secure = exchange_.is_secure()});
 
   const bool has_body = head.body.kind != net::BodyFraming::Kind::none;
   if (request.model == nullptr && !has_body) {
