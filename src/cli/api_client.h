@@ -2,9 +2,12 @@
 
 #include <nlohmann/json.hpp>
 
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "base/result.h"
+#include "net/tls_context.h"
 
 namespace staithe::cli {
 
@@ -12,15 +15,18 @@ namespace staithe::cli {
 struct Server {
   std::string host = "127.0.0.1";
   std::uint16_t port = 8080;
+  bool is_secure = false;
   std::string token;
 };
-// "http://HOST:PORT", with or without a path behind it.
+// "http://HOST:PORT" or "https://HOST:PORT", with or without a path behind it.
 Result<Server> parse_server(const std::string& url);
 
 // The REST API. Blocking, one request a call.
 class ApiClient {
  public:
-  explicit ApiClient(Server server) : server_(std::move(server)) {}
+  // `tls` says whom to trust; null in cleartext.
+  ApiClient(Server server, std::shared_ptr<const net::TlsClientContext> tls)
+      : server_(std::move(server)), tls_(std::move(tls)) {}
 
   // `path` behind /v1alpha1/inference. A refusal of the API comes back as the Error it drew.
   Result<nlohmann::json> call(const std::string& method, const std::string& path,
@@ -28,6 +34,7 @@ class ApiClient {
 
  private:
   Server server_;
+  std::shared_ptr<const net::TlsClientContext> tls_;
 };
 
 }  // namespace staithe::cli

@@ -12,6 +12,7 @@
 #include "base/time_text.h"
 #include "cli/api_client.h"
 #include "cli/pause.h"
+#include "net/tls_context.h"
 
 namespace staithe::cli {
 namespace {
@@ -44,6 +45,7 @@ struct Flags {
   std::string server = "http://127.0.0.1:8080";
   std::string token;
   std::string token_file;
+  std::string ca_file;
   std::string output = "table";
   std::string file;
   std::string target;  // id or name
@@ -453,15 +455,18 @@ int run_client_command(const std::vector<std::string>& arguments,
   from_environment("STAITHE_SERVER", flags.server);
   from_environment("STAITHE_TOKEN", flags.token);
   from_environment("STAITHE_TOKEN_FILE", flags.token_file);
+  from_environment("STAITHE_CA_FILE", flags.ca_file);
 
   CLI::App app{"A client of the inference API."};
   app.name("staithe " + kind.word);
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_option("--server", flags.server, "http://HOST:PORT (STAITHE_SERVER)")
+  app.add_option("--server", flags.server, "http://HOST:PORT or https://… (STAITHE_SERVER)")
       ->capture_default_str();
   app.add_option("--token", flags.token, "API token (STAITHE_TOKEN)");
   app.add_option("--token-file", flags.token_file, "file that holds it (STAITHE_TOKEN_FILE)");
+  app.add_option("--ca-file", flags.ca_file,
+                 "PEM file of authorities to trust instead of the system's (STAITHE_CA_FILE)");
   app.add_option("-o,--output", flags.output, "table or json")
       ->check(CLI::IsMember({"table", "json"}))
       ->capture_default_str();
@@ -510,7 +515,16 @@ int run_client_command(const std::vector<std::string>& arguments,
     return exit_usage;
   }
   server->token = *token;
-  Command command(kind, flags, ApiClient(*server), out, err);
+  std::shared_ptr<const net::TlsClientContext> tls;
+  if (server->is_secure) {
+    auto trusted = net::TlsClientContext::load(flags.ca_file);
+    if (!trusted) {
+      err << fmt::format("staithe {}: {}\n", kind.word, trusted.error().message);
+      return exit_usage;
+    }
+    tls = *std::move(trusted);
+  }
+  Command command(kind, flags, ApiClient(*server, std::move(tls)), out, err);
   const Result<int> outcome = (command.*action)();
   if (outcome) return *outcome;
   print_error(err, outcome.error());
