@@ -138,6 +138,16 @@ class Settings {
 
 void declare(Settings& settings, Config& config) {
   settings.add("listen", config.listen, "address and port to serve on; port 0 takes a free one");
+  settings.add("tls-cert", config.tls_cert,
+               "PEM file of the certificate and its chain; serves https");
+  settings.add("tls-key", config.tls_key, "PEM file of the certificate's key");
+  settings.add("tls-listen", config.tls_listen,
+               "address and port for https alone; without it --listen speaks http and https");
+  settings.add("cleartext", config.cleartext, "serve http; without it --listen speaks https alone");
+  settings.add("tls-client-ca", config.tls_client_ca,
+               "PEM file of the authorities of client certificates");
+  settings.add("tls-client-auth", config.tls_client_auth,
+               "client certificates: none, optional or required; optional if there is a CA");
   settings.add("data", config.data, "directory that holds everything that must survive");
   settings.add("emulate", config.emulate,
                "no hardware and no weights: the built-in catalogue and the simulated engine");
@@ -252,7 +262,40 @@ std::string find_config_path(const std::vector<std::string>& arguments,
   return found == environment.end() ? std::string{} : found->second;
 }
 
+Result<void> check_tls(const Config& config) {
+  const bool has_certificate = !config.tls_cert.empty();
+  if (has_certificate && config.tls_key.empty()) {
+    return wrong("--tls-cert needs --tls-key, the file of the key it was made for");
+  }
+  if (!has_certificate && !config.tls_key.empty()) {
+    return wrong("--tls-key needs --tls-cert, the file of the certificate made for it");
+  }
+  const std::string& mode = config.tls_client_auth;
+  if (!mode.empty() && mode != "none" && mode != "optional" && mode != "required") {
+    return wrong("--tls-client-auth must be none, optional or required");
+  }
+  const bool asks_for_certificates = mode == "optional" || mode == "required";
+  if (asks_for_certificates && config.tls_client_ca.empty()) {
+    return wrong("--tls-client-auth " + mode +
+                 " needs --tls-client-ca, the file of the authorities to trust");
+  }
+  if (!has_certificate) {
+    const char* const flag = !config.cleartext               ? "--no-cleartext"
+                             : !config.tls_listen.empty()    ? "--tls-listen"
+                             : !config.tls_client_ca.empty() ? "--tls-client-ca"
+                                                             : nullptr;
+    if (flag != nullptr) return wrong(std::string(flag) + " needs --tls-cert and --tls-key");
+  }
+  if (!config.cleartext && !config.tls_listen.empty()) {
+    return wrong(
+        "--no-cleartext makes --listen the port for https; leave --tls-listen out, or serve http "
+        "on --listen");
+  }
+  return {};
+}
+
 Result<void> check(const Config& config) {
+  TRY(check_tls(config));
   if (config.rest_error_code != "rpc" && config.rest_error_code != "http") {
     return wrong("--rest-error-code must be rpc or http");
   }

@@ -30,8 +30,17 @@ struct Config {
   std::vector<std::string> bootstrap_tokens;  // TOKEN=ORG:ROLE
   std::string organization = "cw0000";        // of the first admin token
 
-  std::string public_url;  // how clients reach this server; empty: http:// and the listen address
-  std::string domain;      // non-empty: gateways get host names below it
+  // TLS, if there is a certificate. One port speaks both unless there is a second one.
+  std::string tls_cert;  // PEM files
+  std::string tls_key;
+  std::string tls_client_ca;
+  std::string tls_client_auth;  // none, optional or required; empty: optional if there is a CA
+  std::string tls_listen;       // a port of its own for https
+  bool cleartext = true;        // false: the one port speaks https only
+
+  std::string
+      public_url;      // how clients reach this server; empty: the scheme and the address served
+  std::string domain;  // non-empty: gateways get host names below it
 
   std::string zone = "US-LOCAL-01A";           // of the detected machine
   std::string weights_root;                    // holds one directory per bucket

@@ -11,7 +11,6 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "app/api_routes.h"
@@ -19,6 +18,8 @@
 #include "app/feeds.h"
 #include "app/first_token.h"
 #include "app/front.h"
+#include "app/served_ports.h"
+#include "app/tls_reload.h"
 #include "auth/token_record.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -26,7 +27,6 @@
 #include "base/worker_pool.h"
 #include "gateway/gateway.h"
 #include "net/http_server.h"
-#include "net/port_check.h"
 #include "reconcile/loop.h"
 #include "runtime/engine_catalogue.h"
 #include "runtime/local/local_driver.h"
@@ -78,7 +78,7 @@ Result<runtime::EngineCatalogue> read_engine_catalogue(const Config& config,
   return catalogue;
 }
 
-// One event loop on its thread, with the server and the gateway that live on it.
+// One event loop on its thread, with the gateway and the servers, one per port, that live on it.
 class ServingLoop {
  public:
   struct Shared {
@@ -92,23 +92,29 @@ class ServingLoop {
     const std::atomic<bool>& is_serving;
   };
 
-  ServingLoop(const Shared& shared, net::Listener listener)
+  explicit ServingLoop(const Shared& shared)
       : loop_(shared.clock),
         gateway_(loop_, shared.clock, random_, shared.tokens, shared.routes, shared.metrics,
                  shared.log, shared.gateway_options),
-        front_(gateway_, shared.api, shared.metrics, shared.is_serving),
-        server_(std::make_unique<net::HttpServer>(loop_, front_, std::move(listener))) {}
+        front_(gateway_, shared.api, shared.metrics, shared.is_serving) {}
 
+  void listen(net::Listener listener, net::TlsPolicy tls_policy) {
+    servers_.push_back(std::make_unique<net::HttpServer>(loop_, front_, std::move(listener),
+                                                         net::ServerLimits{}, tls_policy));
+  }
   void start() {
     thread_ = Thread("loop", [this] { loop_.run(); });
   }
+  // Calls `done` once for each server.
   void drain(std::function<void()> done) {
-    loop_.post([this, done = std::move(done)] { server_->drain(done); });
+    loop_.post([this, done = std::move(done)] {
+      for (auto& server : servers_) server->drain(done);
+    });
   }
   // Ends what is still open and joins the thread.
   void stop() {
     loop_.post([this] {
-      server_.reset();
+      servers_.clear();
       loop_.post([this] { loop_.stop(); });
     });
     thread_.join();
@@ -119,7 +125,7 @@ class ServingLoop {
   net::EventLoop loop_;
   gateway::Gateway gateway_;
   Front front_;
-  std::unique_ptr<net::HttpServer> server_;
+  std::vector<std::unique_ptr<net::HttpServer>> servers_;
   Thread thread_;
 };
 
@@ -158,12 +164,6 @@ Result<void> make_directory(const std::string& path) {
                              path, problem.message())};
 }
 
-std::string url_host(const std::string& host) {
-  if (host == "0.0.0.0") return "127.0.0.1";
-  if (host == "::") return "[::1]";
-  return host.find(':') == std::string::npos ? host : "[" + host + "]";
-}
-
 // Everything a server is, in the order of its birth; death runs backwards.
 class Server {
  public:
@@ -176,9 +176,10 @@ class Server {
         log_(2, log_level_of(config_)) {}
 
   Result<int> run() {
+    TRY(load_certificate());
     TRY(make_directory(config_.data));
     TRY_ASSIGN(const std::vector<auth::Token> bootstrap_tokens, read_bootstrap_tokens());
-    TRY(listen());
+    TRY_ASSIGN(served_, listen_on_ports(config_, tls_ ? &tls_->contexts() : nullptr));
     store::SqliteOptions store_options;
     store_options.metrics = &metrics_;
     TRY_ASSIGN(store_,
@@ -216,13 +217,17 @@ class Server {
     std::vector<std::unique_ptr<ServingLoop>> loops;
     const ServingLoop::Shared shared{clock_, log_, metrics_,        tokens_,
                                      routes, api,  gateway_options, is_serving_};
-    for (net::Listener& listener : listeners_) {
-      loops.push_back(std::make_unique<ServingLoop>(shared, std::move(listener)));
+    for (std::size_t i = 0; i < served_.ports.front().listeners.size(); ++i) {
+      ServingLoop& loop = *loops.emplace_back(std::make_unique<ServingLoop>(shared));
+      for (ServedPort& port : served_.ports) {
+        loop.listen(std::move(port.listeners[i]), port.tls_policy);
+      }
     }
+    if (tls_) tls_->start();
     reconcilers.start();
     for (auto& loop : loops) loop->start();
     is_serving_.store(true, std::memory_order_release);
-    std::printf("ready %s\n", base_url_.c_str());
+    for (const std::string& url : served_.urls) std::printf("ready %s\n", url.c_str());
     std::fflush(stdout);
 
     stop_signal_.wait();
@@ -244,19 +249,17 @@ class Server {
     return tokens;
   }
 
-  // One listener per loop on one port: the kernel spreads connections over them.
-  Result<void> listen() {
-    TRY_ASSIGN(net::ListenAddress address, net::parse_listen_address(config_.listen));
-    TRY(net::check_port_is_free(address));
-    const std::uint32_t count = config_.event_loops > 0
-                                    ? config_.event_loops
-                                    : std::max(1u, std::thread::hardware_concurrency());
-    for (std::uint32_t i = 0; i < count; ++i) {
-      TRY_ASSIGN(net::Listener listener, net::listen_on(address));
-      address.port = listener.port;
-      listeners_.push_back(std::move(listener));
+  Result<void> load_certificate() {
+    if (config_.tls_cert.empty()) return {};
+    net::TlsFiles files{.certificate = config_.tls_cert,
+                        .key = config_.tls_key,
+                        .client_ca = config_.tls_client_ca};
+    if (config_.tls_client_auth == "required") {
+      files.client_certificates = net::ClientCertificates::required;
+    } else if (!config_.tls_client_ca.empty() && config_.tls_client_auth != "none") {
+      files.client_certificates = net::ClientCertificates::optional;
     }
-    base_url_ = fmt::format("http://{}:{}", url_host(address.host), address.port);
+    TRY_ASSIGN(tls_, TlsReload::open(std::move(files), clock_, metrics_, log_));
     return {};
   }
 
@@ -293,7 +296,9 @@ class Server {
   }
 
   Services make_services() {
-    const std::string public_url = config_.public_url.empty() ? base_url_ : config_.public_url;
+    // Of the ways to reach us the last is over TLS, if any is.
+    const std::string public_url =
+        config_.public_url.empty() ? served_.urls.back() : config_.public_url;
     const service::ServiceOptions options = service_options(config_, public_url);
     return {.claims = {*store_, clock_, random_, catalogue_, options},
             .gateways = {*store_, clock_, random_, catalogue_, options},
@@ -303,7 +308,8 @@ class Server {
   // Lets open requests finish, up to the limit or a second signal.
   void drain(std::vector<std::unique_ptr<ServingLoop>>& loops) {
     log_.info("draining", {{"limit_ms", config_.drain_timeout.count()}});
-    const auto left = std::make_shared<std::atomic<std::size_t>>(loops.size());
+    const auto left =
+        std::make_shared<std::atomic<std::size_t>>(loops.size() * served_.ports.size());
     for (auto& loop : loops) {
       loop->drain([left] { left->fetch_sub(1, std::memory_order_acq_rel); });
     }
@@ -325,8 +331,8 @@ class Server {
   Metrics metrics_;
   std::atomic<bool> is_serving_{false};
   auth::TokenTable tokens_;
-  std::vector<net::Listener> listeners_;
-  std::string base_url_;
+  std::unique_ptr<TlsReload> tls_;  // null without TLS
+  ServedPorts served_;
   model::Catalogue catalogue_;
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<runtime::Driver> driver_;
