@@ -157,6 +157,9 @@ void declare(Settings& settings, Config& config) {
                "organization of the admin token that the first start makes");
   settings.add("public-url", config.public_url,
                "how clients reach this server, for gateway endpoints");
+  settings.add("cors-origin", config.cors_origins,
+               "origin of web pages that may call the API, such as https://console.example.com, or "
+               "*; repeatable");
   settings.add("domain", config.domain, "gateways get host names below this domain");
   settings.add("zone", config.zone, "zone of the detected machine");
   settings.add("weights-root", config.weights_root, "directory with one directory per bucket");
@@ -294,6 +297,14 @@ Result<void> check_tls(const Config& config) {
   return {};
 }
 
+// As browsers spell it (RFC 6454 section 6.2).
+bool is_origin(std::string_view text) {
+  if (text == "*") return true;
+  const auto host = text.find("://");
+  return host != std::string_view::npos && host > 0 && host + 3 < text.size() &&
+         text.find('/', host + 3) == std::string_view::npos && to_lower(text) == text;
+}
+
 Result<void> check(const Config& config) {
   TRY(check_tls(config));
   if (config.rest_error_code != "rpc" && config.rest_error_code != "http") {
@@ -302,6 +313,12 @@ Result<void> check(const Config& config) {
   if (config.log_level != "debug" && config.log_level != "info" && config.log_level != "warning" &&
       config.log_level != "error") {
     return wrong("--log-level must be debug, info, warning or error");
+  }
+  for (const std::string& origin : config.cors_origins) {
+    if (!is_origin(origin)) {
+      return wrong("--cors-origin must be * or scheme://host[:port] without a path, not \"" +
+                   origin + "\"");
+    }
   }
   if (config.api_workers < 1 || config.api_workers > 256)
     return wrong("--api-workers must be 1 to 256");

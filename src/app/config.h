@@ -41,6 +41,7 @@ struct Config {
   std::string
       public_url;      // how clients reach this server; empty: the scheme and the address served
   std::string domain;  // non-empty: gateways get host names below it
+  std::vector<std::string> cors_origins;  // web pages that may call the API; "*": all
 
   std::string zone = "US-LOCAL-01A";           // of the detected machine
   std::string weights_root;                    // holds one directory per bucket

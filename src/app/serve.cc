@@ -32,6 +32,8 @@
 #include "runtime/local/local_driver.h"
 #include "store/sqlite/sqlite_store.h"
 #include "wire/api_handler.h"
+#include "wire/health.h"
+#include "wire/reflection.h"
 
 namespace staithe::app {
 namespace {
@@ -190,10 +192,14 @@ class Server {
     Services services = make_services();
     TRY(services.gateways.refresh_endpoints());
     WorkerPool workers("api", config_.api_workers, api_queue_length_max);
-    const wire::MethodTable table = api_routes(services, workers);
+    wire::HealthService health;
+    wire::MethodTable table = api_routes(services, workers);
+    health.add_to(table);
+    wire::add_reflection(table);
     wire::ApiOptions api_options;
     api_options.rest_error_code =
         config_.rest_error_code == "http" ? wire::RestErrorCode::http : wire::RestErrorCode::rpc;
+    api_options.cors = wire::CorsPolicy(config_.cors_origins);
     wire::ApiRouter api(table, tokens_, clock_, random_, api_options, metrics_);
 
     gateway::RouteTableSlot routes(metrics_);
@@ -227,11 +233,13 @@ class Server {
     reconcilers.start();
     for (auto& loop : loops) loop->start();
     is_serving_.store(true, std::memory_order_release);
+    health.set_serving(true);
     for (const std::string& url : served_.urls) std::printf("ready %s\n", url.c_str());
     std::fflush(stdout);
 
     stop_signal_.wait();
     is_serving_.store(false, std::memory_order_release);
+    health.set_serving(false);
     drain(loops);
     reconcilers.stop();
     feeds.stop();
