@@ -111,6 +111,12 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
+std::string unpadded_base64(std::string_view bytes) {
+  std::string text = base64(bytes);
+  text.erase(text.find_last_not_of('=') + 1);
+  return text;
+}
+
 std::optional<std::string> base64_decode(std::string_view text) {
   while (!text.empty() && text.back() == '=') text.remove_suffix(1);
   if (text.size() % 4 == 1) return std::nullopt;

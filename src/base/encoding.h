@@ -17,6 +17,7 @@ std::string hex(std::string_view bytes);
 
 // Base64 with the standard alphabet and padding (RFC 4648 section 4).
 std::string base64(std::string_view bytes);
+std::string unpadded_base64(std::string_view bytes);
 // Also takes the URL alphabet and missing padding; nothing on any other byte.
 std::optional<std::string> base64_decode(std::string_view text);
 

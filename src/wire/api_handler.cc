@@ -20,9 +20,13 @@ const Dialect& ApiRouter::dialect_for(const RawRequest& request) const {
   const std::string media_type = media_type_of(request);
   if (GrpcDialect::claims(GrpcDialect::Flavor::http2, media_type)) return grpc_;
   if (GrpcDialect::claims(GrpcDialect::Flavor::web, media_type)) return grpc_web_;
-  if (!paths_.knows_service_of(request.path)) return rest_;
   if (ConnectStreamDialect::claims(media_type)) return connect_stream_;
-  return connect_;
+  // A path of ours, or a client that will read the refusal as Connect's.
+  const bool is_connect = paths_.knows_service_of(request.path) ||
+                          media_type == ConnectDialect::binary_type ||
+                          request.header("connect-protocol-version");
+  if (is_connect) return connect_;
+  return rest_;
 }
 
 std::unique_ptr<net::ExchangeHandler> ApiRouter::on_request(const net::RequestHead& head,

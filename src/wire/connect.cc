@@ -12,7 +12,7 @@
 namespace staithe::wire {
 namespace {
 
-constexpr std::string_view binary_type = "application/proto";
+constexpr std::string_view binary_type = ConnectDialect::binary_type;
 constexpr std::string_view json_type = "application/json";
 
 Result<void> check_version(std::optional<std::string_view> version, std::string_view wanted,
@@ -95,12 +95,12 @@ Result<MessagePtr> read_get(const Method& method, const RawRequest& request, Mes
 Dialect::Chosen ConnectDialect::choose(const RawRequest& request) const {
   const Method* method = paths_.find(request.path);
   if (method == nullptr) {
-    return {.method = nullptr,
-            .refusal = write_error(
-                {.code = Code::unimplemented,
-                 .message = fmt::format("there is no method {}", request.path.substr(1)),
-                 .reason = "UNKNOWN_METHOD"},
-                request)};
+    RawAnswer answer = write_error({.code = Code::unimplemented,
+                                    .message = fmt::format("there is no method {}", request.path),
+                                    .reason = "UNKNOWN_METHOD"},
+                                   request);
+    if (!paths_.knows_service_of(request.path)) answer.status = 404;
+    return {.method = nullptr, .refusal = std::move(answer)};
   }
   const bool is_get = may_get(request) && !method->has_side_effects;
   if (request.method != "POST" && !is_get) {

@@ -13,6 +13,8 @@ namespace staithe::wire {
 // for methods without side effects. Errors are JSON, also to binary calls.
 class ConnectDialect final : public Dialect {
  public:
+  static constexpr std::string_view binary_type = "application/proto";
+
   ConnectDialect(const RpcPaths& paths, std::size_t message_bytes_max)
       : paths_(paths), message_bytes_max_(message_bytes_max) {}
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/encoding.h"
+#include "google/protobuf/any.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
 #include "wire/json_mapper.h"
@@ -64,21 +65,11 @@ std::vector<EncodedDetail> details_of(const Error& error) {
 
 constexpr std::string_view type_url_base = "type.googleapis.com/";
 
-// An Any in JSON form: the message's own members behind its type. One that we do not know keeps its
-// bytes.
-std::string draw_any(const EncodedDetail& detail) {
-  std::string drawn;
-  const auto* descriptor =
-      google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(detail.type);
-  if (descriptor != nullptr) {
-    const std::unique_ptr<google::protobuf::Message> message(
-        google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor)->New());
-    if (message->ParseFromString(detail.bytes)) drawn = print_json(*message, Spelling::rest);
-  }
-  if (drawn.empty()) drawn = "{\"value\":" + json_quote(base64(detail.bytes)) + "}";
-  drawn.insert(1, "\"@type\":" + json_quote(std::string(type_url_base) + detail.type) +
-                      (drawn.size() > 2 ? "," : ""));
-  return drawn;
+google::protobuf::Any to_any(const EncodedDetail& detail) {
+  google::protobuf::Any any;
+  any.set_type_url(std::string(type_url_base) + detail.type);
+  any.set_value(detail.bytes);
+  return any;
 }
 
 struct CodeRow {
@@ -126,7 +117,7 @@ std::string draw_rest_error(const Error& error, RestErrorCode style) {
   for (const EncodedDetail& detail : details_of(error)) {
     if (!is_first) out += ',';
     is_first = false;
-    out += draw_any(detail);
+    out += print_json(to_any(detail), Spelling::rest);
   }
   return out + "]}";
 }
@@ -140,7 +131,7 @@ std::string draw_connect_error(const Error& error) {
   for (std::size_t i = 0; i < details.size(); ++i) {
     if (i > 0) out += ',';
     out += "{\"type\":" + json_quote(details[i].type) +
-           ",\"value\":" + json_quote(base64(details[i].bytes)) + "}";
+           ",\"value\":" + json_quote(unpadded_base64(details[i].bytes)) + "}";
   }
   return out + "]}";
 }
@@ -152,9 +143,7 @@ std::string draw_binary_status(const Error& error) {
   status.set_code(static_cast<int>(error.code));
   status.set_message(error.message);
   for (const EncodedDetail& detail : details) {
-    auto& any = *status.add_details();
-    any.set_type_url(std::string(type_url_base) + detail.type);
-    any.set_value(detail.bytes);
+    *status.add_details() = to_any(detail);
   }
   return status.SerializeAsString();
 }

@@ -247,10 +247,10 @@ void append_grpc_status(Metadata& fields, const Result<void>& outcome) {
   if (!error.message.empty()) {
     fields.emplace_back("grpc-message", encode_grpc_message(error.message));
   }
-  std::string details = base64(draw_binary_status(error));
-  if (details.empty()) return;
-  details.erase(details.find_last_not_of('=') + 1);
-  fields.emplace_back("grpc-status-details-bin", std::move(details));
+  const std::string status = draw_binary_status(error);
+  if (!status.empty()) {
+    fields.emplace_back("grpc-status-details-bin", unpadded_base64(status));
+  }
 }
 
 std::string encode_grpc_message(std::string_view text) {

@@ -5,13 +5,16 @@
 
 #include <charconv>
 #include <cmath>
-#include <map>
+#include <limits>
+#include <memory>
 #include <set>
+#include <utility>
 
 #include "base/encoding.h"
 #include "base/time_text.h"
+#include "google/protobuf/any.pb.h"
 #include "google/protobuf/timestamp.pb.h"
-#include "staithe/api/rest.pb.h"
+#include "wire/json_types.h"
 
 namespace staithe::wire {
 namespace {
@@ -35,35 +38,43 @@ std::string member_path(const std::string& path, std::string_view name) {
   return path.empty() ? std::string(name) : fmt::format("{}.{}", path, name);
 }
 
-bool is_timestamp(const Descriptor& descriptor) {
-  return descriptor.full_name() == "google.protobuf.Timestamp";
+// The value as JSON writes numbers: a number, or one in a string.
+bool is_numeric(const JsonValue& value) {
+  return (value.kind == Kind::number || value.kind == Kind::string) && !value.text.empty();
 }
 
-std::string_view rest_name(const EnumValueDescriptor& value) {
-  const std::string& name = value.options().GetExtension(::staithe::api::rest_name);
-  return name.empty() ? std::string_view(value.name()) : std::string_view(name);
-}
-
-// A JSON number, or a decimal string, that is a whole number within [low, high].
-std::optional<std::int64_t> whole_number(const JsonValue& value, std::int64_t low,
-                                         std::int64_t high) {
-  if ((value.kind != Kind::number && value.kind != Kind::string) || value.text.empty()) {
-    return std::nullopt;
-  }
-  const char* const end = value.text.data() + value.text.size();
-  std::int64_t number = 0;
-  auto [stop, problem] = std::from_chars(value.text.data(), end, number);
-  if (problem != std::errc{} || stop != end) {
-    double real = 0;
-    const auto outcome = std::from_chars(value.text.data(), end, real);
-    if (outcome.ec != std::errc{} || outcome.ptr != end || std::trunc(real) != real ||
-        std::abs(real) > 9.0e15) {
-      return std::nullopt;
-    }
-    number = static_cast<std::int64_t>(real);
-  }
-  if (number < low || number > high) return std::nullopt;
+template <typename Number>
+std::optional<Number> parse_number(std::string_view text) {
+  Number number{};
+  const char* const end = text.data() + text.size();
+  const auto [stop, problem] = std::from_chars(text.data(), end, number);
+  if (problem != std::errc{} || stop != end) return std::nullopt;
   return number;
+}
+
+// A whole number that Number holds, also written as 1.0 or 1e2.
+template <typename Number>
+std::optional<Number> whole_number(const JsonValue& value) {
+  if (!is_numeric(value)) return std::nullopt;
+  if (const auto number = parse_number<Number>(value.text)) return number;
+  constexpr double exact_max = 9.0e15;
+  const auto real = parse_number<double>(value.text);
+  if (!real || std::trunc(*real) != *real || std::abs(*real) > exact_max) return std::nullopt;
+  const auto whole = static_cast<std::int64_t>(*real);
+  if (!std::in_range<Number>(whole)) return std::nullopt;
+  return static_cast<Number>(whole);
+}
+
+std::optional<double> real_number(const JsonValue& value) {
+  if (value.kind == Kind::string) {
+    constexpr double infinity = std::numeric_limits<double>::infinity();
+    if (value.text == "NaN") return std::numeric_limits<double>::quiet_NaN();
+    if (value.text == "Infinity") return infinity;
+    if (value.text == "-Infinity") return -infinity;
+  }
+  if (!is_numeric(value)) return std::nullopt;
+  const auto real = parse_number<double>(value.text);
+  return real && std::isfinite(*real) ? real : std::nullopt;
 }
 
 class Reader {
@@ -74,6 +85,7 @@ class Reader {
     const Descriptor& descriptor = *message.GetDescriptor();
     if (is_timestamp(descriptor)) return read_timestamp(value, path, message);
     if (value.kind != Kind::object) return wrong(path, "must be a JSON object");
+    if (is_any(descriptor)) return read_any(value, path, message);
     std::set<const FieldDescriptor*> seen;
     for (const auto& [name, member] : value.members) {
       const FieldDescriptor* field = find_json_field(descriptor, name);
@@ -109,50 +121,111 @@ class Reader {
   Result<void> read_single(const JsonValue& value, const FieldDescriptor& field,
                            const std::string& path, Message& message) {
     const Reflection& reflection = *message.GetReflection();
-    const bool is_adding = field.is_repeated();
     switch (field.cpp_type()) {
       case FieldDescriptor::CPPTYPE_MESSAGE:
         return read_message(value, path,
-                            is_adding ? *reflection.AddMessage(&message, &field)
-                                      : *reflection.MutableMessage(&message, &field));
+                            field.is_repeated() ? *reflection.AddMessage(&message, &field)
+                                                : *reflection.MutableMessage(&message, &field));
       case FieldDescriptor::CPPTYPE_STRING:
-        if (value.kind != Kind::string) return wrong(path, "must be a string");
-        is_adding ? reflection.AddString(&message, &field, value.text)
-                  : reflection.SetString(&message, &field, value.text);
-        return {};
+        return read_text(value, field, path, message);
       case FieldDescriptor::CPPTYPE_BOOL:
         if (value.kind != Kind::boolean) return wrong(path, "must be true or false");
-        is_adding ? reflection.AddBool(&message, &field, value.boolean)
-                  : reflection.SetBool(&message, &field, value.boolean);
-        return {};
+        return put(value.boolean, field, message, &Reflection::AddBool, &Reflection::SetBool);
       case FieldDescriptor::CPPTYPE_UINT32: {
-        const auto number = whole_number(value, 0, UINT32_MAX);
+        const auto number = whole_number<std::uint32_t>(value);
         if (!number) return wrong(path, "must be a whole number from 0 to 4294967295");
-        is_adding ? reflection.AddUInt32(&message, &field, static_cast<std::uint32_t>(*number))
-                  : reflection.SetUInt32(&message, &field, static_cast<std::uint32_t>(*number));
-        return {};
+        return put(*number, field, message, &Reflection::AddUInt32, &Reflection::SetUInt32);
       }
       case FieldDescriptor::CPPTYPE_INT32: {
-        const auto number = whole_number(value, INT32_MIN, INT32_MAX);
+        const auto number = whole_number<std::int32_t>(value);
         if (!number) return wrong(path, "must be a whole number of 32 bits");
-        is_adding ? reflection.AddInt32(&message, &field, static_cast<std::int32_t>(*number))
-                  : reflection.SetInt32(&message, &field, static_cast<std::int32_t>(*number));
-        return {};
+        return put(*number, field, message, &Reflection::AddInt32, &Reflection::SetInt32);
+      }
+      case FieldDescriptor::CPPTYPE_UINT64: {
+        const auto number = whole_number<std::uint64_t>(value);
+        if (!number) return wrong(path, "must be a whole number of 64 bits, 0 or more");
+        return put(*number, field, message, &Reflection::AddUInt64, &Reflection::SetUInt64);
+      }
+      case FieldDescriptor::CPPTYPE_INT64: {
+        const auto number = whole_number<std::int64_t>(value);
+        if (!number) return wrong(path, "must be a whole number of 64 bits");
+        return put(*number, field, message, &Reflection::AddInt64, &Reflection::SetInt64);
+      }
+      case FieldDescriptor::CPPTYPE_DOUBLE: {
+        const auto number = real_number(value);
+        if (!number) return wrong(path, "must be a number");
+        return put(*number, field, message, &Reflection::AddDouble, &Reflection::SetDouble);
+      }
+      case FieldDescriptor::CPPTYPE_FLOAT: {
+        const auto number = real_number(value);
+        if (!number) return wrong(path, "must be a number");
+        return put(static_cast<float>(*number), field, message, &Reflection::AddFloat,
+                   &Reflection::SetFloat);
       }
       case FieldDescriptor::CPPTYPE_ENUM: {
         TRY_ASSIGN(const int number, read_enum(value, *field.enum_type(), path));
-        is_adding ? reflection.AddEnumValue(&message, &field, number)
-                  : reflection.SetEnumValue(&message, &field, number);
-        return {};
+        return put(number, field, message, &Reflection::AddEnumValue, &Reflection::SetEnumValue);
       }
-      default:
-        break;
     }
     CHECK_THAT(false, field.full_name());
     return {};
   }
 
  private:
+  template <typename Value, typename Add, typename Set>
+  static Result<void> put(Value value, const FieldDescriptor& field, Message& message, Add add,
+                          Set set) {
+    const Reflection& reflection = *message.GetReflection();
+    field.is_repeated() ? (reflection.*add)(&message, &field, std::move(value))
+                        : (reflection.*set)(&message, &field, std::move(value));
+    return {};
+  }
+
+  Result<void> read_text(const JsonValue& value, const FieldDescriptor& field,
+                         const std::string& path, Message& message) {
+    if (value.kind != Kind::string) return wrong(path, "must be a string");
+    std::string text = value.text;
+    if (field.type() == FieldDescriptor::TYPE_BYTES) {
+      auto bytes = base64_decode(text);
+      if (!bytes) return wrong(path, "must be base64");
+      text = *std::move(bytes);
+    }
+    return put(std::move(text), field, message, &Reflection::AddString, &Reflection::SetString);
+  }
+
+  // The members of the packed message beside its "@type".
+  Result<void> read_any(const JsonValue& value, const std::string& path, Message& message) {
+    auto& any = static_cast<google::protobuf::Any&>(message);
+    if (value.members.empty()) return {};
+    for (const auto& [name, member] : value.members) {
+      if (name == "@type" && member.kind == Kind::string) any.set_type_url(member.text);
+    }
+    const std::unique_ptr<Message> packed = make_packed(any.type_url());
+    if (packed == nullptr) return wrong(member_path(path, "@type"), "must name a known type");
+    const JsonValue* content = &value;
+    if (has_json_of_its_own(*packed->GetDescriptor())) {
+      content = nullptr;
+      for (const auto& [name, member] : value.members) {
+        if (name == "value") content = &member;
+      }
+      if (content == nullptr) return wrong(member_path(path, "value"), "is required");
+    }
+    TRY(read_message(*content, path, *packed));
+    packed->SerializeToString(any.mutable_value());
+    return {};
+  }
+
+  // A map's key as the text that JSON has for it.
+  Result<void> read_key(const std::string& name, const FieldDescriptor& key,
+                        const std::string& path, Message& entry) {
+    JsonValue value{.kind = Kind::string, .text = name};
+    if (key.cpp_type() == FieldDescriptor::CPPTYPE_BOOL) {
+      if (name != "true" && name != "false") return wrong(path, "must have true or false as key");
+      value = JsonValue{.kind = Kind::boolean, .boolean = name == "true"};
+    }
+    return read_single(value, key, path, entry);
+  }
+
   Result<void> read_map(const JsonValue& value, const FieldDescriptor& field,
                         const std::string& path, Message& message) {
     if (value.kind != Kind::object) return wrong(path, "must be a JSON object");
@@ -162,7 +235,7 @@ class Reader {
       const std::string entry_path = fmt::format("{}[\"{}\"]", path, name);
       if (member.kind == Kind::null) return wrong(entry_path, "must not be null");
       Message& entry = *message.GetReflection()->AddMessage(&message, &field);
-      entry.GetReflection()->SetString(&entry, &key, name);
+      TRY(read_key(name, key, entry_path, entry));
       TRY(read_single(member, content, entry_path, entry));
     }
     return {};
@@ -172,8 +245,7 @@ class Reader {
                         const std::string& path) {
     if (value.kind == Kind::number) {
       // Numbers nobody has named are kept: whether they are allowed is the service's business.
-      if (const auto number = whole_number(value, INT32_MIN, INT32_MAX))
-        return static_cast<int>(*number);
+      if (const auto number = whole_number<std::int32_t>(value)) return static_cast<int>(*number);
     }
     if (value.kind == Kind::string) {
       if (const EnumValueDescriptor* found = type.FindValueByName(value.text))
@@ -205,130 +277,6 @@ class Reader {
   Spelling spelling_;
 };
 
-class Printer {
- public:
-  explicit Printer(Spelling spelling) : spelling_(spelling) {}
-
-  void print_message(const Message& message) {
-    const Descriptor& descriptor = *message.GetDescriptor();
-    if (is_timestamp(descriptor)) return print_timestamp(message);
-    const Reflection& reflection = *message.GetReflection();
-    out_ += '{';
-    bool is_first = true;
-    for (int i = 0; i < descriptor.field_count(); ++i) {
-      const FieldDescriptor& field = *descriptor.field(i);
-      if (!is_printed(message, reflection, field)) continue;
-      if (!is_first) out_ += ',';
-      is_first = false;
-      out_ += json_quote(field.json_name());
-      out_ += ':';
-      print_field(message, reflection, field);
-    }
-    out_ += '}';
-  }
-
-  std::string take() { return std::move(out_); }
-
- private:
-  bool is_printed(const Message& message, const Reflection& reflection,
-                  const FieldDescriptor& field) const {
-    if (field.is_repeated()) {
-      return spelling_ == Spelling::rest || reflection.FieldSize(message, &field) > 0;
-    }
-    if (reflection.HasField(message, &field)) return true;
-    return spelling_ == Spelling::rest && field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE &&
-           field.real_containing_oneof() == nullptr;
-  }
-
-  void print_field(const Message& message, const Reflection& reflection,
-                   const FieldDescriptor& field) {
-    if (field.is_map()) return print_map(message, reflection, field);
-    if (!field.is_repeated()) return print_value(message, reflection, field, -1);
-    out_ += '[';
-    for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
-      if (i > 0) out_ += ',';
-      print_value(message, reflection, field, i);
-    }
-    out_ += ']';
-  }
-
-  void print_map(const Message& message, const Reflection& reflection,
-                 const FieldDescriptor& field) {
-    const FieldDescriptor& key = *field.message_type()->map_key();
-    const FieldDescriptor& content = *field.message_type()->map_value();
-    std::map<std::string, const Message*> entries;
-    for (int i = 0; i < reflection.FieldSize(message, &field); ++i) {
-      const Message& entry = reflection.GetRepeatedMessage(message, &field, i);
-      entries[entry.GetReflection()->GetString(entry, &key)] = &entry;
-    }
-    out_ += '{';
-    bool is_first = true;
-    for (const auto& [name, entry] : entries) {
-      if (!is_first) out_ += ',';
-      is_first = false;
-      out_ += json_quote(name);
-      out_ += ':';
-      print_value(*entry, *entry->GetReflection(), content, -1);
-    }
-    out_ += '}';
-  }
-
-  // The value of a singular field, or element `index` of a repeated one.
-  void print_value(const Message& message, const Reflection& reflection,
-                   const FieldDescriptor& field, int index) {
-    const bool is_element = index >= 0;
-    switch (field.cpp_type()) {
-      case FieldDescriptor::CPPTYPE_MESSAGE:
-        return print_message(is_element ? reflection.GetRepeatedMessage(message, &field, index)
-                                        : reflection.GetMessage(message, &field));
-      case FieldDescriptor::CPPTYPE_STRING:
-        out_ += json_quote(is_element ? reflection.GetRepeatedString(message, &field, index)
-                                      : reflection.GetString(message, &field));
-        return;
-      case FieldDescriptor::CPPTYPE_BOOL:
-        out_ += (is_element ? reflection.GetRepeatedBool(message, &field, index)
-                            : reflection.GetBool(message, &field))
-                    ? "true"
-                    : "false";
-        return;
-      case FieldDescriptor::CPPTYPE_UINT32:
-        out_ += std::to_string(is_element ? reflection.GetRepeatedUInt32(message, &field, index)
-                                          : reflection.GetUInt32(message, &field));
-        return;
-      case FieldDescriptor::CPPTYPE_INT32:
-        out_ += std::to_string(is_element ? reflection.GetRepeatedInt32(message, &field, index)
-                                          : reflection.GetInt32(message, &field));
-        return;
-      case FieldDescriptor::CPPTYPE_ENUM:
-        return print_enum(*field.enum_type(),
-                          is_element ? reflection.GetRepeatedEnumValue(message, &field, index)
-                                     : reflection.GetEnumValue(message, &field));
-      default:
-        CHECK_THAT(false, field.full_name());
-    }
-  }
-
-  void print_enum(const google::protobuf::EnumDescriptor& type, int number) {
-    const EnumValueDescriptor* value = type.FindValueByNumber(number);
-    if (value == nullptr) {
-      out_ += std::to_string(number);
-    } else {
-      out_ += json_quote(spelling_ == Spelling::rest ? rest_name(*value)
-                                                     : std::string_view(value->name()));
-    }
-  }
-
-  void print_timestamp(const Message& message) {
-    const auto& timestamp = static_cast<const google::protobuf::Timestamp&>(message);
-    const Timestamp time{std::chrono::seconds{timestamp.seconds()} +
-                         std::chrono::microseconds{timestamp.nanos() / 1'000}};
-    out_ += json_quote(format_timestamp(time));
-  }
-
-  Spelling spelling_;
-  std::string out_;
-};
-
 }  // namespace
 
 const FieldDescriptor* find_json_field(const Descriptor& descriptor, std::string_view name) {
@@ -348,12 +296,6 @@ Result<void> parse_json(std::string_view text, Spelling spelling, Message& messa
 Result<void> parse_json_field(const JsonValue& value, const FieldDescriptor& field,
                               Spelling spelling, Message& message) {
   return Reader(spelling).read_single(value, field, field.json_name(), message);
-}
-
-std::string print_json(const Message& message, Spelling spelling) {
-  Printer printer(spelling);
-  printer.print_message(message);
-  return printer.take();
 }
 
 }  // namespace staithe::wire
