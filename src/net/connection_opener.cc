@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "net/client_hello.h"
 #include "net/http1_connection.h"
 #include "net/http2_connection.h"
 
@@ -10,8 +11,6 @@ namespace staithe::net {
 namespace {
 
 constexpr std::string_view http2_preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-// What TLS begins with: the type of a record of the handshake (RFC 8446 section 5.1). No HTTP does.
-constexpr char handshake_record = 0x16;
 constexpr Refusal tls_wanted{400, "this port speaks TLS only: use https://"};
 
 }  // namespace
@@ -44,12 +43,23 @@ void ConnectionOpener::close() {
   owner_.on_closed(*this);
 }
 
-void ConnectionOpener::begin_tls(std::string_view first_bytes) {
+void ConnectionOpener::begin_tls(std::string_view bytes) {
+  if (handshake_ == 0) {
+    handshake_ = owner_.on_handshake_begun(*this);
+    deadline_.set(owner_.loop().now() + owner_.limits().handshake_timeout);
+  }
+  switch (look_at_client_hello(bytes)) {
+    case ClientHello::incomplete:
+      begun_ = bytes;
+      return;
+    case ClientHello::other:
+      return close();
+    case ClientHello::complete:
+      break;
+  }
   std::unique_ptr<TlsSession> session = owner_.tls_policy().contexts->current()->accept();
   if (session == nullptr) return close();
-  handshake_ = owner_.on_handshake_begun(*this);
-  deadline_.set(owner_.loop().now() + owner_.limits().handshake_timeout);
-  transport_->start_tls(std::move(session), first_bytes);
+  transport_->start_tls(std::move(session), bytes);
 }
 
 void ConnectionOpener::end_handshake() {
@@ -69,19 +79,17 @@ void ConnectionOpener::on_secured() {
 }
 
 void ConnectionOpener::on_bytes(std::string_view bytes) {
-  if (!transport_->is_secure() && begun_preface_.empty()) {
+  std::string begun = std::exchange(begun_, {});
+  const bool is_first = begun.empty();
+  if (!is_first) bytes = begun.append(bytes);
+  if (!transport_->is_secure()) {
     const TlsPolicy::Speech speech = owner_.tls_policy().speech;
-    if (bytes.front() == handshake_record) {
+    if (bytes.front() == tls_handshake_record) {
       return speech == TlsPolicy::Speech::cleartext ? close() : begin_tls(bytes);
     }
     if (speech == TlsPolicy::Speech::tls) {
       return go_on_as<Http1Connection>().turn_away(tls_wanted);
     }
-  }
-  std::string begun;
-  if (!begun_preface_.empty()) {
-    begun = std::move(begun_preface_) + std::string(bytes);
-    bytes = begun;
   }
   const auto size = std::min(bytes.size(), http2_preface.size());
   if (bytes.substr(0, size) != http2_preface.substr(0, size)) {
@@ -91,8 +99,8 @@ void ConnectionOpener::on_bytes(std::string_view bytes) {
     return go_on_as<Http2Connection>().take_first_bytes(bytes);
   }
   // From its first byte on, however slowly the others drip in.
-  if (begun.empty()) deadline_.set(owner_.loop().now() + owner_.limits().head_timeout);
-  begun_preface_ = bytes;
+  if (is_first) deadline_.set(owner_.loop().now() + owner_.limits().head_timeout);
+  begun_ = bytes;
 }
 
 template <typename Connection>

@@ -17,8 +17,9 @@ namespace staithe::net {
 // is the first bytes: the preface of HTTP/2 with prior knowledge (RFC 9113 section 3.3), or else
 // HTTP/1.1. The connection of that protocol takes the place of this one.
 //
-// Nothing of TLS is made before the first byte. From then on the handshake has a deadline, and a
-// place among those its server allows at once.
+// From its first byte on a handshake has a deadline, and a place among those its server allows at
+// once. TLS is made for it when its first record is there and looks sane: a client that sends less
+// costs what it sends.
 class ConnectionOpener final : public ServerConnection, private TransportHandler {
  public:
   ConnectionOpener(ServerConnectionOwner& owner, UniqueFd fd, std::string peer_address);
@@ -37,7 +38,7 @@ class ConnectionOpener final : public ServerConnection, private TransportHandler
   void on_flushed() override {}
   void on_writable() override {}
 
-  void begin_tls(std::string_view first_bytes);
+  void begin_tls(std::string_view bytes);
   void end_handshake();
   template <typename Connection>
   Connection& go_on_as();
@@ -46,7 +47,7 @@ class ConnectionOpener final : public ServerConnection, private TransportHandler
   std::unique_ptr<Transport> transport_;  // until it is handed on
   Deadline deadline_;
   std::string peer_address_;
-  std::string begun_preface_;
+  std::string begun_;                 // a preface, or a ClientHello
   std::uint64_t handshake_ = 0;       // 0: none
   ServerConnection* next_ = nullptr;  // within the turn that made it
 };

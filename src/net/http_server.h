@@ -17,7 +17,7 @@ namespace staithe::net {
 struct ServerLimits {
   std::size_t head_bytes_max = 64 * 1024;
   std::size_t connections_max = 65536;
-  std::size_t handshakes_max = 2048;                     // of TLS, unfinished at once
+  std::size_t handshakes_max = 1024;                     // of TLS, unfinished at once
   std::uint32_t streams_max = 256;                       // at once on one HTTP/2 connection
   std::chrono::milliseconds handshake_timeout{10'000};   // of TLS, from its first byte on
   std::chrono::milliseconds head_timeout{10'000};        // from first byte of a head to its last

@@ -25,6 +25,8 @@ namespace {
 
 // Of TLS 1.2: forward secrecy and an AEAD. TLS 1.3 has nothing else.
 constexpr const char* tls12_suites = "ECDHE+AESGCM:ECDHE+CHACHA20";
+// OpenSSL makes room for a chain as soon as it is announced.
+constexpr long client_chain_bytes_max = 32 * 1024;
 constexpr std::size_t file_bytes_max = 1024 * 1024;  // of every authority there is are fewer
 constexpr unsigned char server_protocols[] = "\x02h2\x08http/1.1";
 constexpr unsigned char client_protocols[] = "\x08http/1.1";
@@ -171,6 +173,7 @@ Result<void> verify_clients(SSL_CTX* context, const TlsFiles& files) {
                     "holds no certificate in PEM form (-----BEGIN CERTIFICATE-----); give those of "
                     "the authorities whose clients may come in");
   }
+  SSL_CTX_set_max_cert_list(context, client_chain_bytes_max);
   const bool is_required = files.client_certificates == ClientCertificates::required;
   SSL_CTX_set_verify(context, SSL_VERIFY_PEER | (is_required ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
                      nullptr);
