@@ -23,6 +23,8 @@ class FloodGuard {
     left_ -= cost;
     return left_ >= 0;
   }
+  // What the peer has earned with work that was not for nothing.
+  void give(double amount) { left_ = std::min(burst_, left_ + amount); }
 
  private:
   double burst_;

@@ -186,9 +186,7 @@ std::optional<Refusal> check_host(const HeaderList& headers, Version version) {
     if (version == Version::http_1_1) return Refusal{400, "Host is missing"};
     return std::nullopt;
   }
-  if (headers.find("host")->find_first_of(" \t,/@?#\\") != std::string_view::npos) {
-    return Refusal{400, "Host is malformed"};
-  }
+  if (!is_host(*headers.find("host"))) return Refusal{400, "Host is malformed"};
   return std::nullopt;
 }
 
@@ -394,6 +392,10 @@ bool is_token(std::string_view text) {
 
 bool is_request_target(std::string_view text) {
   return !text.empty() && is_all(text, target_char);
+}
+
+bool is_host(std::string_view text) {
+  return text.find_first_of(" \t,/@?#\\") == std::string_view::npos;
 }
 
 bool list_contains(std::string_view list, std::string_view item) {

@@ -66,6 +66,8 @@ std::optional<Refusal> parse_response_head(std::string_view head, AnsweredMethod
 
 bool is_token(std::string_view text);           // RFC 9110 section 5.6.2; not empty
 bool is_request_target(std::string_view text);  // visible ASCII without '#'; not empty
+// What Host may say: no list, no user, no path, so that nobody reads another host in it.
+bool is_host(std::string_view text);
 // True when the comma-separated `list` holds `item`, whatever its letter case.
 bool list_contains(std::string_view list, std::string_view item);
 

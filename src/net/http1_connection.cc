@@ -111,6 +111,7 @@ void Http1Connection::open_exchange(const ParsedRequest& request) {
   request_kind_ = request.head.body.kind;
   request_left_ = request.head.body.length;
   decoder_ = {};
+  body_pace_.begin(loop().now());
   http_minor_ = request.head.http_minor;
   is_head_method_ = request.head.method == "HEAD";
   is_close_asked_ = !request.is_persistent;
@@ -140,7 +141,7 @@ bool Http1Connection::advance_body(std::string_view& input) {
     input.remove_prefix(bytes.size());
     request_left_ -= bytes.size();
     if (request_left_ == 0) request_kind_ = BodyFraming::Kind::none;
-    deliver_body(bytes);
+    take_body(bytes);
     return !bytes.empty() || request_left_ == 0;
   }
   std::string_view data;
@@ -148,7 +149,7 @@ bool Http1Connection::advance_body(std::string_view& input) {
     case ChunkedDecoder::Outcome::need_more:
       return false;
     case ChunkedDecoder::Outcome::data:
-      deliver_body(data);
+      take_body(data);
       return true;
     case ChunkedDecoder::Outcome::end:
       request_kind_ = BodyFraming::Kind::none;
@@ -160,7 +161,8 @@ bool Http1Connection::advance_body(std::string_view& input) {
   return true;
 }
 
-void Http1Connection::deliver_body(std::string_view bytes) {
+void Http1Connection::take_body(std::string_view bytes) {
+  body_pace_.take(bytes.size(), owner_.limits().pace_bytes_min, loop().now());
   if (state_ == State::body && !bytes.empty()) exchange_->on_body(bytes);
 }
 
@@ -285,6 +287,7 @@ void Http1Connection::finish_with(const HeaderList& trailers) {
     go_on_or_close();
   } else {
     state_ = State::skip;
+    body_pace_.begin(loop().now());
     if (!unread_.is_empty()) schedule_advance();
   }
   settle();
@@ -306,6 +309,7 @@ void Http1Connection::pause_body() {
 
 void Http1Connection::resume_body() {
   if (!std::exchange(is_body_paused_, false) || state_ != State::body) return;
+  body_pace_.begin(loop().now());
   send_continue();
   if (!unread_.is_empty() || request_kind_ == BodyFraming::Kind::none) schedule_advance();
   settle();
@@ -434,10 +438,10 @@ void Http1Connection::update_read_due() {
       }
       return;
     case State::body:
-      read_due_ = is_body_paused_ ? Deadline::never : now + limits.body_timeout;
+      read_due_ = is_body_paused_ ? Deadline::never : body_pace_.begun_at() + limits.body_timeout;
       return;
     case State::skip:
-      read_due_ = now + limits.body_timeout;
+      read_due_ = body_pace_.begun_at() + limits.body_timeout;
       return;
     case State::answer:
     case State::flush:

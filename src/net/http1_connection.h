@@ -10,6 +10,7 @@
 #include "net/exchange.h"
 #include "net/exchange_slot.h"
 #include "net/head_parser.h"
+#include "net/pace_watch.h"
 #include "net/server_connection.h"
 #include "net/transport.h"
 #include "net/unread_bytes.h"
@@ -77,7 +78,7 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
   void advance(std::string_view& input);
   bool advance_head(std::string_view& input);
   bool advance_body(std::string_view& input);
-  void deliver_body(std::string_view bytes);
+  void take_body(std::string_view bytes);
   void open_exchange(const ParsedRequest& request);
   void end_request();
   void break_off(const Refusal& refusal);
@@ -107,6 +108,7 @@ class Http1Connection final : public ServerConnection, public Exchange, private 
   ExchangeSlot exchange_;
   Deadline deadline_;
   Instant read_due_ = Deadline::never;
+  PaceWatch body_pace_;
   std::string peer_address_;
   UnreadBytes unread_;
   HeadScanner scanner_;

@@ -14,6 +14,14 @@ namespace {
 constexpr std::uint32_t stream_window_bytes = 128 * 1024;
 constexpr std::int32_t connection_window_bytes = 1024 * 1024;
 constexpr std::chrono::milliseconds sweep_period{1'000};
+// How long a connection that has failed still reads for its client's sake.
+constexpr std::chrono::milliseconds linger_timeout{5'000};
+// How much a connection may hold for a client that does not read before new requests are refused.
+// Streams whose handlers heed their congestion stay below it, short of 100 that stall at once.
+constexpr std::size_t backlog_bytes_max = 8 * 1024 * 1024;
+// Control frames that a request, and each so many bytes sent, entitle a client to.
+constexpr double frames_per_request = 4;
+constexpr double bytes_per_frame = 1024;
 
 nghttp2_nv header(std::string_view name, std::string_view value) {
   // nghttp2 copies both, and its type was made before const was.
@@ -45,6 +53,12 @@ class Http2Connection::Stream final : public Exchange {
     exchange_.open();
   }
   ~Stream() override { connection_.loop().cancel(resume_timer_); }
+  // Nothing is sent any more.
+  void forget_unsent() {
+    connection_.unsent_bytes_ -= unsent_bytes();
+    unsent_ = {};
+    sent_ = 0;
+  }
 
   void send_head(const AnswerHead& head) override;
   void send_body(std::string_view bytes) override;
@@ -78,7 +92,8 @@ class Http2Connection::Stream final : public Exchange {
   std::vector<OwnedField> trailers_;
   std::string kept_body_;          // of a paused request
   std::uint64_t answer_left_ = 0;  // of an answer with a length
-  Instant progressed_at_{};        // of either body
+  PaceWatch body_pace_;
+  PaceWatch answer_pace_;
   TimerId resume_timer_ = 0;
   End end_ = End::open;
   bool is_head_method_ = false;
@@ -133,6 +148,9 @@ struct Http2Callbacks {
     return 0;
   }
   static int on_frame_send(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+    if (frame->hd.type == NGHTTP2_RST_STREAM) self(user).on_own_reset(frame->rst_stream.error_code);
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR)
+      self(user).is_failing_ = true;
     const bool is_answer = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
     if (is_answer && (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0)
       self(user).on_answer_sent(frame->hd.stream_id);
@@ -209,8 +227,9 @@ void Http2Connection::Stream::send_body(std::string_view bytes) {
     answer_left_ -= bytes.size();
   }
   if (bytes.empty()) return;
-  if (unsent_.empty()) progressed_at_ = loop().now();
+  if (unsent_.empty()) answer_pace_.begin(loop().now());
   unsent_ += bytes;
+  connection_.unsent_bytes_ += bytes.size();
   if (unsent_bytes() > high_water_bytes) is_congested_ = true;
   resume_data();
 }
@@ -244,7 +263,7 @@ void Http2Connection::Stream::abort() {
 
 void Http2Connection::Stream::resume_body() {
   if (!std::exchange(is_paused_, false) || !is_open()) return;
-  progressed_at_ = loop().now();
+  body_pace_.begin(loop().now());
   send_continue();
   if (resume_timer_ != 0 || (kept_body_.empty() && !is_request_end_due_)) return;
   resume_timer_ = loop().run_after(Duration::zero(), [this] {
@@ -263,7 +282,7 @@ void Http2Connection::Stream::send_continue() {
 }
 
 void Http2Connection::Stream::take_body(std::string_view bytes) {
-  progressed_at_ = loop().now();
+  body_pace_.take(bytes.size(), connection_.owner_.limits().pace_bytes_min, loop().now());
   if (!exchange_.is_open()) return consume(bytes.size());
   if (is_paused_ || !kept_body_.empty()) {
     kept_body_ += bytes;
@@ -369,6 +388,7 @@ void Http2Connection::close() {
 }
 
 void Http2Connection::on_bytes(std::string_view bytes) {
+  if (is_lingering_) return;
   const ssize_t taken = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (is_closed_) return;
@@ -391,10 +411,7 @@ int Http2Connection::take_header(std::string_view name, std::string_view value) 
 
 void Http2Connection::take_frame(const nghttp2_frame& frame) {
   if (is_closed_) return;
-  if (is_flood(frame)) {
-    nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
-    return;
-  }
+  if (is_flood(frame)) return calm_down();
   const bool is_end = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (frame.hd.type == NGHTTP2_HEADERS) {
     head_.is_begun = false;
@@ -425,6 +442,18 @@ bool Http2Connection::is_flood(const nghttp2_frame& frame) {
   }
 }
 
+void Http2Connection::calm_down() {
+  nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
+}
+
+// A client that provokes a reset, by a frame that breaks the rules of its stream, makes us work for
+// nothing just as one that sends it (CVE-2025-8671).
+void Http2Connection::on_own_reset(std::uint32_t error_code) {
+  const bool is_ours = error_code == NGHTTP2_NO_ERROR || error_code == NGHTTP2_INTERNAL_ERROR ||
+                       error_code == NGHTTP2_CANCEL;
+  if (!is_ours && !resets_.take(loop().now())) calm_down();
+}
+
 Http2Connection::Stream& Http2Connection::open_stream(std::int32_t stream_id) {
   return *streams_.emplace(stream_id, std::make_unique<Stream>(*this, stream_id)).first->second;
 }
@@ -435,6 +464,12 @@ Http2Connection::Stream* Http2Connection::find(std::int32_t stream_id) {
 }
 
 void Http2Connection::open_exchange(std::int32_t stream_id, bool is_request_whole) {
+  control_frames_.give(frames_per_request);
+  if (unsent_bytes_ > backlog_bytes_max) {
+    // It can be tried again, since nobody has seen it.
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_REFUSED_STREAM);
+    return;
+  }
   if (head_.is_too_large) return refuse(stream_id, 431, "the request's head is too large");
   RequestHead head;
   head.http_major = 2;
@@ -468,9 +503,15 @@ void Http2Connection::open_exchange(std::int32_t stream_id, bool is_request_whol
     // Whoever decides by one of them must not be told another (RFC 9113 section 8.3.1).
     return refuse(stream_id, 400, "the fields host and :authority differ");
   }
+  if (!is_host(host.value_or(authority))) {
+    return refuse(stream_id, 400, "the authority is malformed");
+  }
   if (!host && !authority.empty()) head.headers.add("host", authority);
   if (head.method == "CONNECT") return refuse(stream_id, 501, "CONNECT is not served");
-  if (!is_token(head.method) || !is_request_target(head.target)) {
+  // A scheme of the client's own could let any text pass for a path.
+  const bool is_path =
+      head.target.starts_with('/') || (head.target == "*" && head.method == "OPTIONS");
+  if (!is_token(head.method) || !is_request_target(head.target) || !is_path) {
     return refuse(stream_id, 400, "the request line is malformed");
   }
   if (const auto length = head.headers.find("content-length")) {
@@ -484,7 +525,7 @@ void Http2Connection::open_exchange(std::int32_t stream_id, bool is_request_whol
   Stream& stream = open_stream(stream_id);
   stream.is_head_method_ = head.method == "HEAD";
   stream.is_continue_awaited_ = expects_continue && !is_request_whole;
-  stream.progressed_at_ = loop().now();
+  stream.body_pace_.begin(loop().now());
   const bool is_answering = stream.exchange_.adopt(owner_.router().on_request(head, stream));
   if (is_answering && !stream.is_paused_) stream.send_continue();
   if (is_request_whole && !is_closed_) stream.take_request_end();
@@ -517,6 +558,7 @@ void Http2Connection::take_stream_close(std::int32_t stream_id) {
   std::unique_ptr<Stream> stream = std::move(found->second);
   streams_.erase(found);
   if (!is_closed_) stream->exchange_.cancel();
+  stream->forget_unsent();
   loop().destroy_later(std::move(stream));
   if (streams_.empty()) idle_since_ = loop().now();
 }
@@ -559,7 +601,9 @@ int Http2Connection::send_data(Stream& stream, const std::uint8_t* frame_head, s
     out.append(stream.unsent_, stream.sent_, size);
   });
   stream.sent_ += size;
-  stream.progressed_at_ = loop().now();
+  unsent_bytes_ -= size;
+  stream.answer_pace_.take(size, owner_.limits().pace_bytes_min, loop().now());
+  control_frames_.give(static_cast<double>(size) / bytes_per_frame);
   if (stream.unsent_bytes() == 0) {
     stream.unsent_ = {};
     stream.sent_ = 0;
@@ -606,11 +650,20 @@ void Http2Connection::on_flushed() {
   if (is_closed_ || transport_->unsent_bytes() > 0) return;
   const bool is_over =
       nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
-  if (is_over) close();
+  if (is_over) is_failing_ ? start_linger() : close();
+}
+
+// Closing with bytes unread would reset the connection, and the GOAWAY be lost with it.
+void Http2Connection::start_linger() {
+  if (std::exchange(is_lingering_, true)) return;
+  for (auto& [id, stream] : streams_) stream->exchange_.cancel();
+  transport_->shutdown_sending();
+  transport_->set_interest(Transport::Interest::read);
+  deadline_.set(loop().now() + linger_timeout);
 }
 
 void Http2Connection::settle() {
-  if (is_closed_) return;
+  if (is_closed_ || is_lingering_) return;
   // A client that does not read is not read from: answers to its frames would pile up.
   transport_->set_interest(transport_->is_congested() ? Transport::Interest::hang_up
                                                       : Transport::Interest::read);
@@ -633,6 +686,7 @@ void Http2Connection::schedule_sweep() {
 
 void Http2Connection::sweep() {
   sweep_due_ = Deadline::never;
+  if (is_lingering_) return close();
   const Instant now = loop().now();
   const ServerLimits& limits = owner_.limits();
   if (transport_->is_blocked() && transport_->stalled_since() + limits.write_timeout <= now) {
@@ -647,9 +701,9 @@ void Http2Connection::sweep() {
   std::vector<std::int32_t> late;
   for (const auto& [id, stream] : streams_) {
     const bool is_body_late =
-        stream->is_body_due() && stream->progressed_at_ + limits.body_timeout <= now;
+        stream->is_body_due() && stream->body_pace_.begun_at() + limits.body_timeout <= now;
     const bool is_unread =
-        stream->unsent_bytes() > 0 && stream->progressed_at_ + limits.write_timeout <= now;
+        stream->unsent_bytes() > 0 && stream->answer_pace_.begun_at() + limits.write_timeout <= now;
     if (is_body_late || is_unread) late.push_back(id);
   }
   for (const std::int32_t id : late) {

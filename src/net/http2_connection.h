@@ -13,6 +13,7 @@
 #include "net/exchange.h"
 #include "net/exchange_slot.h"
 #include "net/flood_guard.h"
+#include "net/pace_watch.h"
 #include "net/server_connection.h"
 #include "net/skipped_streams.h"
 #include "net/transport.h"
@@ -29,8 +30,14 @@ namespace staithe::net {
 // back as bytes arrive, stream credit as the handler takes them.
 //
 // Streams that only the client can end are watched by a coarse sweep, like the deadlines of
-// HTTP/1.1: a body that stops arriving, an answer that is not read. A client that makes us work for
-// nothing (resets, pings, settings, empty frames) is told ENHANCE_YOUR_CALM and closed.
+// HTTP/1.1: a body that hardly arrives, an answer that is hardly read. A client that makes us work
+// for nothing (resets, its own and those it provokes, pings, settings, empty frames) is told
+// ENHANCE_YOUR_CALM and closed. What a client may send of these grows with the requests it makes
+// and the bytes it is sent: some measure the path with a PING for each answer, some return credit
+// every few kilobytes.
+//
+// After a GOAWAY that names an error the connection lingers like one of HTTP/1.1, so that the
+// client gets to read it.
 class Http2Connection final : public ServerConnection, private TransportHandler {
  public:
   Http2Connection(ServerConnectionOwner& owner, std::unique_ptr<Transport> transport,
@@ -77,12 +84,15 @@ class Http2Connection final : public ServerConnection, private TransportHandler 
   ssize_t offer_data(Stream& stream, std::size_t size_max, std::uint32_t& flags);
   int send_data(Stream& stream, const std::uint8_t* frame_head, std::size_t size);
   void on_answer_sent(std::int32_t stream_id);
+  void on_own_reset(std::uint32_t error_code);
 
   void open_exchange(std::int32_t stream_id, bool is_request_whole);
   void refuse(std::int32_t stream_id, std::uint16_t status, std::string_view reason);
   Stream& open_stream(std::int32_t stream_id);
   Stream* find(std::int32_t stream_id);
   bool is_flood(const nghttp2_frame& frame);
+  void calm_down();
+  void start_linger();
 
   void schedule_pump();
   void pump();
@@ -98,6 +108,7 @@ class Http2Connection final : public ServerConnection, private TransportHandler 
   nghttp2_session* session_ = nullptr;
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::vector<std::int32_t> writable_;  // whose handlers wait to be told
+  std::size_t unsent_bytes_ = 0;        // of all streams
   HeadSpace head_;
   SkippedStreams skipped_streams_;
   FloodGuard resets_{1000, 33};
@@ -107,6 +118,8 @@ class Http2Connection final : public ServerConnection, private TransportHandler 
   Instant sweep_due_ = Deadline::never;
   TurnWorkId pump_work_ = 0;
   bool is_draining_ = false;
+  bool is_failing_ = false;    // a GOAWAY with an error is on its way
+  bool is_lingering_ = false;  // it is sent, and so is our end
   bool is_closed_ = false;
 };
 

@@ -95,6 +95,10 @@ class BasicHttp2Peer {
                   {":authority", "h2.test"},
                   {":path", std::string(path)}};
     fields.insert(fields.end(), more.begin(), more.end());
+    return request_with(std::move(fields), std::move(body), is_whole);
+  }
+  // The head is exactly `fields`, whether or not they make one.
+  std::int32_t request_with(Fields fields, std::string body = {}, bool is_whole = true) {
     std::vector<nghttp2_nv> list;
     for (auto& [name, value] : fields) {
       list.push_back({reinterpret_cast<std::uint8_t*>(name.data()),

@@ -21,10 +21,15 @@ struct ServerLimits {
   std::uint32_t streams_max = 256;                       // at once on one HTTP/2 connection
   std::chrono::milliseconds handshake_timeout{10'000};   // of TLS, from its first byte on
   std::chrono::milliseconds head_timeout{10'000};        // from first byte of a head to its last
-  std::chrono::milliseconds body_timeout{60'000};        // between bytes of a request body
+  std::chrono::milliseconds body_timeout{60'000};        // for pace_bytes_min of a request body
   std::chrono::milliseconds keep_alive_timeout{75'000};  // between requests
-  std::chrono::milliseconds write_timeout{
-      300'000};  // no progress towards a client that does not read
+  // No progress towards a client that does not read; on a stream of HTTP/2, fewer bytes than
+  // pace_bytes_min.
+  std::chrono::milliseconds write_timeout{300'000};
+  // What must come or go within the two timeouts above, unless less is left. In 60 s that is less
+  // than 300 bytes a second: no uplink a person uploads with is slower, and a body that drips in
+  // so as to hold its connection is given up.
+  std::size_t pace_bytes_min = 16 * 1024;
 };
 
 // What clients of one listener may speak; their first byte tells which it is.
