@@ -265,7 +265,7 @@ TEST_F(Http2FloodTest, a_ping_for_each_answer_is_no_flood) {
 
 TEST_F(Http2FloodTest, credit_for_every_4_kilobytes_of_a_download_is_no_flood) {
   start();
-  constexpr std::size_t total = 48 * 1024 * 1024;
+  constexpr std::size_t total = 24 * 1024 * 1024;
   std::size_t left = total;
   const auto feed = [&left](Seen& seen) {
     const std::string piece(64 * 1024, 'x');

@@ -1,0 +1,26 @@
+#include <string>
+
+#include "fuzz_input.h"
+#include "wire/dialect.h"
+
+namespace staithe::fuzz {
+
+// What is unpacked stays below the limit, and a higher limit changes nothing about what fits.
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  constexpr std::size_t small = 1'000;
+  constexpr std::size_t large = 100'000;
+  const std::string body(text_of(data, size));
+  const auto within_large = wire::decode_body(body, "gzip", large);
+  CHECK(!within_large || within_large->size() <= large);
+  const auto within_small = wire::decode_body(body, "gzip", small);
+  if (within_small) {
+    CHECK(within_small->size() <= small);
+    CHECK(within_large && *within_large == *within_small);
+  } else if (within_large) {
+    CHECK(within_large->size() > small);
+    CHECK(within_small.error().code == Code::resource_exhausted);
+  }
+  return 0;
+}
+
+}  // namespace staithe::fuzz
