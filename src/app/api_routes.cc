@@ -1,6 +1,7 @@
 #include "app/api_routes.h"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -14,6 +15,16 @@ service::Caller caller_of(const wire::Call& call) {
   return {.principal = call.principal,
           .spelling = call.spelling == wire::Spelling::rest ? service::Spelling::rest
                                                             : service::Spelling::descriptor};
+}
+
+// The answer if it can be given on the spot, without waiting for the store.
+template <typename Request, typename Response, typename Service>
+using AtHand = std::optional<Result<Response>> (Service::*)(const service::Caller&, const Request&);
+
+template <typename Response>
+wire::Outcome outcome_of(Result<Response> result) {
+  if (!result) return std::move(result).error();
+  return wire::MessagePtr(std::make_unique<Response>(*std::move(result)));
 }
 
 template <typename Request, typename Response, typename Service>
@@ -33,7 +44,8 @@ class Routes {
 
   template <typename Request, typename Response>
   Routes& add(std::string method, std::string verb, std::string_view path, Role role,
-              Handler<Request, Response, Service> handler) {
+              Handler<Request, Response, Service> handler,
+              AtHand<Request, Response, Service> at_hand = nullptr) {
     wire::Method line;
     line.service = name_;
     line.name = std::move(method);
@@ -42,14 +54,17 @@ class Routes {
     line.role = role;
     line.request = &Request::default_instance();
     line.response = &Response::default_instance();
-    line.handle = [&workers = workers_, &service = service_, handler](
+    line.handle = [&workers = workers_, &service = service_, handler, at_hand](
                       wire::Call call, wire::MessagePtr request, wire::Reply reply) {
+      if (at_hand != nullptr) {
+        auto found = (service.*at_hand)(caller_of(call), static_cast<const Request&>(*request));
+        if (found) return reply(outcome_of(*std::move(found)));
+      }
       const std::shared_ptr<google::protobuf::Message> shared = std::move(request);
       const bool is_queued =
           workers.submit([&service, handler, caller = caller_of(call), shared, reply] {
             const auto done = [reply](Result<Response> result) {
-              if (!result) return reply(std::move(result).error());
-              reply(wire::MessagePtr(std::make_unique<Response>(*std::move(result))));
+              reply(outcome_of(std::move(result)));
             };
             (service.*handler)(caller, static_cast<const Request&>(*shared), done);
           });
@@ -82,7 +97,7 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
 
   Routes<Claims>(table, workers, services.claims, "CapacityClaimService", "capacityclaims")
       .add("ListCapacityClaims", "GET", "", Role::viewer, &Claims::list)
-      .add("GetCapacityClaim", "GET", "/{id}", Role::viewer, &Claims::get)
+      .add("GetCapacityClaim", "GET", "/{id}", Role::viewer, &Claims::get, &Claims::get_at_hand)
       .add("CreateCapacityClaim", "POST", "", Role::admin, &Claims::create)
       .add("UpdateCapacityClaim", "PATCH", "/{id}", Role::admin, &Claims::update)
       .add("DeleteCapacityClaim", "DELETE", "/{id}", Role::admin, &Claims::remove)
@@ -90,7 +105,8 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
 
   Routes<Deployments>(table, workers, services.deployments, "DeploymentService", "deployments")
       .add("ListDeployments", "GET", "", Role::viewer, &Deployments::list)
-      .add("GetDeployment", "GET", "/{id}", Role::viewer, &Deployments::get)
+      .add("GetDeployment", "GET", "/{id}", Role::viewer, &Deployments::get,
+           &Deployments::get_at_hand)
       .add("CreateDeployment", "POST", "", Role::admin, &Deployments::create)
       .add("UpdateDeployment", "PATCH", "/{id}", Role::admin, &Deployments::update)
       .add("DeleteDeployment", "DELETE", "/{id}", Role::admin, &Deployments::remove)
@@ -98,7 +114,7 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
 
   Routes<Gateways>(table, workers, services.gateways, "GatewayService", "gateways")
       .add("ListGateways", "GET", "", Role::viewer, &Gateways::list)
-      .add("GetGateway", "GET", "/{id}", Role::viewer, &Gateways::get)
+      .add("GetGateway", "GET", "/{id}", Role::viewer, &Gateways::get, &Gateways::get_at_hand)
       .add("CreateGateway", "POST", "", Role::admin, &Gateways::create)
       .add("UpdateGateway", "PATCH", "/{id}", Role::admin, &Gateways::update)
       .add("DeleteGateway", "DELETE", "/{id}", Role::admin, &Gateways::remove)

@@ -1,7 +1,11 @@
 #include "base/random.h"
 
-#include <fmt/format.h>
 #include <sys/random.h>
+
+#include <array>
+#include <cstddef>
+#include <string_view>
+#include <utility>
 
 #include "base/check.h"
 
@@ -22,15 +26,28 @@ double Random::unit() {
 std::string Random::uuid() {
   const std::uint64_t high = (next() & ~0xf000ULL) | 0x4000ULL;
   const std::uint64_t low = (next() & ~(0xc0ULL << 56)) | (0x80ULL << 56);
-  return fmt::format("{:08x}-{:04x}-{:04x}-{:04x}-{:012x}", high >> 32, (high >> 16) & 0xffff,
-                     high & 0xffff, low >> 48, low & 0xffffffffffffULL);
+  constexpr std::string_view digits = "0123456789abcdef";
+  std::string text = "00000000-0000-0000-0000-000000000000";
+  int shift = 64;
+  for (char& c : text) {
+    if (c == '-') continue;
+    shift -= 4;
+    const std::uint64_t half = shift >= 0 ? high >> shift : low >> (shift + 64);
+    c = digits[half & 0xf];
+  }
+  return text;
 }
 
 std::uint64_t SystemRandom::next() {
-  std::uint64_t value = 0;
-  const ssize_t got = getrandom(&value, sizeof value, 0);
-  CHECK(got == sizeof value);
-  return value;
+  // The kernel is asked for many at a time; each is given out once and not kept.
+  thread_local std::array<std::uint64_t, 32> stock;
+  thread_local std::size_t left = 0;
+  if (left == 0) {
+    const ssize_t got = getrandom(stock.data(), sizeof stock, 0);
+    CHECK(got == sizeof stock);
+    left = stock.size();
+  }
+  return std::exchange(stock[--left], 0);
 }
 
 }  // namespace staithe

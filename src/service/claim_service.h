@@ -1,11 +1,14 @@
 #pragma once
 
+#include <optional>
+
 #include "base/clock.h"
 #include "base/random.h"
 #include "coreweave/inference/v1alpha1/capacity_claim.pb.h"
 #include "model/catalogue.h"
 #include "service/caller.h"
 #include "service/options.h"
+#include "store/decoded_cache.h"
 #include "store/store.h"
 
 namespace staithe::service {
@@ -21,6 +24,9 @@ class ClaimService {
             Done<pb::ListCapacityClaimsResponse> done);
   void get(const Caller& caller, const pb::GetCapacityClaimRequest& request,
            Done<pb::GetCapacityClaimResponse> done);
+  // The answer of get() if it is at hand without waiting.
+  std::optional<Result<pb::GetCapacityClaimResponse>> get_at_hand(
+      const Caller& caller, const pb::GetCapacityClaimRequest& request);
   void create(const Caller& caller, const pb::CreateCapacityClaimRequest& request,
               Done<pb::CreateCapacityClaimResponse> done);
   void update(const Caller& caller, const pb::UpdateCapacityClaimRequest& request,
@@ -36,6 +42,7 @@ class ClaimService {
   Random& random_;
   const model::Catalogue& catalogue_;
   const ServiceOptions options_;
+  store::DecodedCache<model::CapacityClaim> at_hand_{store::Kind::claim, store::decode_claim};
 };
 
 }  // namespace staithe::service

@@ -161,6 +161,16 @@ void DeploymentService::get(const Caller& caller, const pb::GetDeploymentRequest
   }());
 }
 
+std::optional<Result<pb::GetDeploymentResponse>> DeploymentService::get_at_hand(
+    const Caller& caller, const pb::GetDeploymentRequest& request) {
+  const auto id = read_id(request.id());
+  if (!id) return id.error();
+  const auto deployment = at_hand_.peek(store_, *id);
+  if (deployment == nullptr) return std::nullopt;
+  if (!is_owned(deployment->value, caller)) return errors::not_found(Kind::deployment, *id);
+  return answer<pb::GetDeploymentResponse>(deployment->value);
+}
+
 void DeploymentService::create(const Caller& caller, const pb::CreateDeploymentRequest& request,
                                Done<pb::CreateDeploymentResponse> done) {
   using Response = pb::CreateDeploymentResponse;

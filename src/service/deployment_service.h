@@ -1,11 +1,14 @@
 #pragma once
 
+#include <optional>
+
 #include "base/clock.h"
 #include "base/random.h"
 #include "coreweave/inference/v1alpha1/deployment.pb.h"
 #include "model/catalogue.h"
 #include "service/caller.h"
 #include "service/options.h"
+#include "store/decoded_cache.h"
 #include "store/store.h"
 
 namespace staithe::service {
@@ -21,6 +24,9 @@ class DeploymentService {
             Done<pb::ListDeploymentsResponse> done);
   void get(const Caller& caller, const pb::GetDeploymentRequest& request,
            Done<pb::GetDeploymentResponse> done);
+  // The answer of get() if it is at hand without waiting.
+  std::optional<Result<pb::GetDeploymentResponse>> get_at_hand(
+      const Caller& caller, const pb::GetDeploymentRequest& request);
   void create(const Caller& caller, const pb::CreateDeploymentRequest& request,
               Done<pb::CreateDeploymentResponse> done);
   void update(const Caller& caller, const pb::UpdateDeploymentRequest& request,
@@ -36,6 +42,8 @@ class DeploymentService {
   Random& random_;
   const model::Catalogue& catalogue_;
   const ServiceOptions options_;
+  store::DecodedCache<model::Deployment> at_hand_{store::Kind::deployment,
+                                                  store::decode_deployment};
 };
 
 }  // namespace staithe::service

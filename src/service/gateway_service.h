@@ -1,11 +1,14 @@
 #pragma once
 
+#include <optional>
+
 #include "base/clock.h"
 #include "base/random.h"
 #include "coreweave/inference/v1alpha1/gateway.pb.h"
 #include "model/catalogue.h"
 #include "service/caller.h"
 #include "service/options.h"
+#include "store/decoded_cache.h"
 #include "store/store.h"
 
 namespace staithe::service {
@@ -21,6 +24,9 @@ class GatewayService {
             Done<pb::ListGatewaysResponse> done);
   void get(const Caller& caller, const pb::GetGatewayRequest& request,
            Done<pb::GetGatewayResponse> done);
+  // The answer of get() if it is at hand without waiting.
+  std::optional<Result<pb::GetGatewayResponse>> get_at_hand(const Caller& caller,
+                                                            const pb::GetGatewayRequest& request);
   void create(const Caller& caller, const pb::CreateGatewayRequest& request,
               Done<pb::CreateGatewayResponse> done);
   void update(const Caller& caller, const pb::UpdateGatewayRequest& request,
@@ -40,6 +46,7 @@ class GatewayService {
   Random& random_;
   const model::Catalogue& catalogue_;
   const ServiceOptions options_;
+  store::DecodedCache<model::Gateway> at_hand_{store::Kind::gateway, store::decode_gateway};
 };
 
 }  // namespace staithe::service

@@ -128,6 +128,9 @@ class Store {
   virtual ~Store() = default;
 
   virtual Result<std::optional<Record>> get(Kind kind, std::string_view id) = 0;
+  // What get() would give, if that is at hand without waiting; null if not. The same pointer for as
+  // long as the record does not change.
+  virtual std::shared_ptr<const Record> peek(Kind, std::string_view) { return nullptr; }
   // Ordered by created_at, then id. An empty organization means all.
   virtual Result<std::vector<Record>> list(Kind kind, std::string_view organization = {}) = 0;
   // The record that holds a unique key, if any.

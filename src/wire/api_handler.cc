@@ -8,7 +8,7 @@ namespace staithe::wire {
 
 ApiRouter::ApiRouter(const MethodTable& table, const auth::TokenTable& tokens, const Clock& clock,
                      Random& random, ApiOptions options, Metrics& metrics)
-    : context_{tokens, clock, random, metrics, std::move(options)},
+    : context_{tokens, clock, random, CallMetrics(metrics, table), std::move(options)},
       paths_(table),
       rest_(table, context_.options.rest_error_code, context_.options.body_bytes_max),
       connect_(paths_, context_.options.body_bytes_max),
@@ -17,7 +17,7 @@ ApiRouter::ApiRouter(const MethodTable& table, const auth::TokenTable& tokens, c
       grpc_web_(paths_, GrpcDialect::Flavor::web, context_.options.body_bytes_max) {}
 
 const Dialect& ApiRouter::dialect_for(const RawRequest& request) const {
-  const std::string media_type = media_type_of(request);
+  const std::string& media_type = request.media_type;
   if (GrpcDialect::claims(GrpcDialect::Flavor::http2, media_type)) return grpc_;
   if (GrpcDialect::claims(GrpcDialect::Flavor::web, media_type)) return grpc_web_;
   if (ConnectStreamDialect::claims(media_type)) return connect_stream_;
@@ -31,10 +31,7 @@ const Dialect& ApiRouter::dialect_for(const RawRequest& request) const {
 
 std::unique_ptr<net::ExchangeHandler> ApiRouter::on_request(const net::RequestHead& head,
                                                             net::Exchange& exchange) {
-  RawRequest request{.method = std::string(head.method),
-                     .path = std::string(head.path()),
-                     .query = std::string(head.query()),
-                     .headers = net::OwnedHeaders(head.headers)};
+  RawRequest request = make_raw_request(head);
   const Dialect& dialect = dialect_for(request);
   Dialect::Chosen chosen = dialect.choose(request);
   const bool is_stream = chosen.method != nullptr && chosen.method->kind != Method::Kind::unary;

@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "net/exchange.h"
+#include "wire/call_metrics.h"
 #include "wire/connect.h"
 #include "wire/cors.h"
 #include "wire/error_drawing.h"
@@ -28,7 +29,7 @@ struct ApiContext {
   const auth::TokenTable& tokens;
   const Clock& clock;
   Random& random;
-  Metrics& metrics;
+  const CallMetrics metrics;
   const ApiOptions options;
 };
 

@@ -104,24 +104,10 @@ net::AnswerHead CallExchange::make_head(const RawAnswer& answer) const {
 
 void CallExchange::finish(const RawAnswer& answer, Code code) {
   is_over_ = true;
-  count(code);
+  context_.metrics.count(method_, dialect_, code, context_.clock.instant() - started_);
   net::HeaderList trailers;
   for (const auto& [name, value] : answer.trailers) trailers.add(name, std::string_view(value));
   exchange_.finish_with(trailers);
-}
-
-void CallExchange::count(Code code) const {
-  const std::string method = method_ == nullptr ? std::string("none") : method_->name;
-  context_.metrics
-      .counter("staithe_api_requests_total", "API calls by method, dialect and outcome.",
-               {{"method", method},
-                {"dialect", std::string(dialect_.name())},
-                {"code", std::string(code_name(code))}})
-      .add();
-  context_.metrics
-      .histogram("staithe_api_request_seconds", "Time from an API call's head to its answer.",
-                 {{"method", method}})
-      .observe(std::chrono::duration<double>(context_.clock.instant() - started_).count());
 }
 
 }  // namespace staithe::wire

@@ -45,7 +45,6 @@ class CallExchange : public net::ExchangeHandler {
   bool is_over_ = false;
 
  private:
-  void count(Code code) const;
   net::AnswerHead make_head(const RawAnswer& answer) const;
 
   const std::string request_id_;

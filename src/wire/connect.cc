@@ -58,7 +58,7 @@ std::optional<MessageFormat> format_of(const RawRequest& request) {
     if (query->encoding == "json") return MessageFormat::json;
     return std::nullopt;
   }
-  const std::string type = media_type_of(request);
+  const std::string& type = request.media_type;
   if (type == binary_type) return MessageFormat::proto;
   if (type == json_type) return MessageFormat::json;
   return std::nullopt;
@@ -113,9 +113,9 @@ Dialect::Chosen ConnectDialect::choose(const RawRequest& request) const {
     const std::string_view types = method->kind == Method::Kind::unary
                                        ? "application/proto, application/json"
                                        : "application/connect+proto, application/connect+json";
-    RawAnswer answer =
-        plain_refusal(415, fmt::format("the media type \"{}\" is not understood; send {}",
-                                       media_type_of(request), types));
+    RawAnswer answer = plain_refusal(
+        415,
+        fmt::format("the media type \"{}\" is not understood; send {}", request.media_type, types));
     answer.headers.emplace_back("Accept-Post", types);
     return {.method = nullptr, .refusal = std::move(answer)};
   }

@@ -18,7 +18,7 @@ class ConnectDialect final : public Dialect {
   ConnectDialect(const RpcPaths& paths, std::size_t message_bytes_max)
       : paths_(paths), message_bytes_max_(message_bytes_max) {}
 
-  std::string_view name() const override { return "connect"; }
+  DialectId id() const override { return DialectId::connect; }
   Spelling spelling() const override { return Spelling::descriptor; }
   Chosen choose(const RawRequest& request) const override;
   std::size_t body_bytes_max(const RawRequest&) const override { return message_bytes_max_; }
@@ -41,7 +41,7 @@ class ConnectStreamDialect final : public Dialect {
     return media_type.starts_with("application/connect+");
   }
 
-  std::string_view name() const override { return "connect_stream"; }
+  DialectId id() const override { return DialectId::connect_stream; }
   Spelling spelling() const override { return Spelling::descriptor; }
   Chosen choose(const RawRequest& request) const override;
   std::size_t body_bytes_max(const RawRequest&) const override;

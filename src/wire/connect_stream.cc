@@ -15,7 +15,7 @@ namespace {
 constexpr std::uint8_t end_flag = 0x02;
 
 std::optional<MessageFormat> stream_format_of(const RawRequest& request) {
-  const std::string type = media_type_of(request);
+  const std::string& type = request.media_type;
   if (type == "application/connect+proto") return MessageFormat::proto;
   if (type == "application/connect+json") return MessageFormat::json;
   return std::nullopt;
@@ -108,9 +108,9 @@ Dialect::Chosen ConnectStreamDialect::choose(const RawRequest& request) const {
   if (is_unary || !stream_format_of(request)) {
     const std::string_view types = is_unary ? "application/proto, application/json"
                                             : "application/connect+proto, application/connect+json";
-    RawAnswer answer =
-        plain_refusal(415, fmt::format("the media type \"{}\" is not understood; send {}",
-                                       media_type_of(request), types));
+    RawAnswer answer = plain_refusal(
+        415,
+        fmt::format("the media type \"{}\" is not understood; send {}", request.media_type, types));
     answer.headers.emplace_back("Accept-Post", types);
     return {.method = nullptr, .refusal = std::move(answer)};
   }
@@ -138,7 +138,7 @@ Result<MessagePtr> ConnectStreamDialect::read(const Method&, RawRequest&) const 
 RawAnswer ConnectStreamDialect::write(const Outcome& outcome, const RawRequest& request) const {
   CHECK(!outcome.message);
   RawAnswer answer;
-  answer.headers.emplace_back("Content-Type", media_type_of(request));
+  answer.headers.emplace_back("Content-Type", request.media_type);
   answer.body = draw_end(outcome.message.error(), outcome.trailers);
   return answer;
 }

@@ -2,10 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "base/check.h"
 #include "base/encoding.h"
 
 namespace staithe::wire {
+
+std::string_view Dialect::name() const {
+  constexpr std::array<std::string_view, dialect_count> names = {
+      "rest", "connect", "connect_stream", "grpc", "grpc_web"};
+  return names[static_cast<std::size_t>(id())];
+}
 
 std::unique_ptr<StreamCodec> Dialect::open(const Method&, const RawRequest&) const {
   CHECK(false);
@@ -37,8 +45,13 @@ std::string media_type_of(std::string_view content_type) {
   return to_lower(type);
 }
 
-std::string media_type_of(const RawRequest& request) {
-  return media_type_of(request.header("content-type").value_or(std::string_view{}));
+RawRequest make_raw_request(const net::RequestHead& head) {
+  RawRequest request{.method = std::string(head.method),
+                     .path = std::string(head.path()),
+                     .query = std::string(head.query()),
+                     .headers = net::OwnedHeaders(head.headers)};
+  if (const auto type = request.header("content-type")) request.media_type = media_type_of(*type);
+  return request;
 }
 
 RawAnswer plain_refusal(std::uint16_t status, std::string_view text) {

@@ -22,7 +22,8 @@ struct RawRequest {
   std::string path;   // undecoded
   std::string query;  // undecoded
   net::OwnedHeaders headers;
-  std::string body;  // once it is whole; empty while a stream is opened
+  std::string media_type;  // of Content-Type, see media_type_of(); empty if there is none
+  std::string body;        // once it is whole; empty while a stream is opened
 
   std::optional<std::string_view> header(std::string_view name) const { return headers.find(name); }
 };
@@ -53,12 +54,16 @@ class StreamCodec {
   virtual RawAnswer end_at_once(const Result<void>& outcome, const Metadata& trailers) = 0;
 };
 
+enum class DialectId : std::uint8_t { rest, connect, connect_stream, grpc, grpc_web };
+inline constexpr std::size_t dialect_count = 5;
+
 // One protocol around the same call. Stateless; it decides how a request is read and how its
 // outcome is written, and knows no service.
 class Dialect {
  public:
   virtual ~Dialect() = default;
-  virtual std::string_view name() const = 0;  // for metrics
+  virtual DialectId id() const = 0;
+  std::string_view name() const;  // for metrics
   virtual Spelling spelling() const = 0;
 
   // Which method is called, before anything else of the request is looked at. An answer at once
@@ -104,8 +109,7 @@ class RpcPaths {
 
 // "application/json; charset=utf-8" without its parameters, in lower case.
 std::string media_type_of(std::string_view content_type);
-// Of the request, empty if it says none.
-std::string media_type_of(const RawRequest& request);
+RawRequest make_raw_request(const net::RequestHead& head);
 
 // A refusal for people: RPC clients go by its status. A JSON body would be read as an RPC error.
 RawAnswer plain_refusal(std::uint16_t status, std::string_view text);

@@ -56,6 +56,7 @@ RawRequest request_with(std::string method, std::string path, std::string body,
   net::HeaderList list;
   for (const net::HeaderView& field : fields) list.add(field.name, field.value);
   made.headers = net::OwnedHeaders(list);
+  if (const auto type = made.header("content-type")) made.media_type = media_type_of(*type);
   return made;
 }
 

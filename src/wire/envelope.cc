@@ -21,6 +21,12 @@ Error cut_short() {
           .reason = "MALFORMED_BODY"};
 }
 
+void append_head(std::string& out, std::uint8_t flags, std::size_t size) {
+  out.reserve(out.size() + Envelope::head_bytes + size);
+  out += static_cast<char>(flags);
+  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(size >> shift & 0xff);
+}
+
 }  // namespace
 
 Result<std::optional<Envelope>> take_envelope(std::string_view& input, std::size_t bytes_max) {
@@ -38,9 +44,7 @@ Result<std::optional<Envelope>> take_envelope(std::string_view& input, std::size
 }
 
 void append_envelope(std::string& out, std::uint8_t flags, std::string_view payload) {
-  const auto size = static_cast<std::uint32_t>(payload.size());
-  out += static_cast<char>(flags);
-  for (int shift = 24; shift >= 0; shift -= 8) out += static_cast<char>(size >> shift & 0xff);
+  append_head(out, flags, payload.size());
   out += payload;
 }
 
@@ -76,6 +80,16 @@ Result<MessagePtr> read_only_message(const EnvelopeForm& form,
 
 bool append_message(std::string& out, const EnvelopeForm& form,
                     const google::protobuf::Message& message) {
+  if (form.format == MessageFormat::proto) {
+    const std::size_t size = message.ByteSizeLong();
+    if (!form.may_compress || size < compressed_bytes_min) {
+      append_head(out, 0, size);
+      const std::size_t start = out.size();
+      out.resize(start + size);
+      message.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(out.data()) + start);
+      return false;
+    }
+  }
   const std::string payload = print_message(form.format, message);
   const bool is_compressed = form.may_compress && payload.size() >= compressed_bytes_min;
   if (is_compressed) {

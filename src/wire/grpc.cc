@@ -176,7 +176,7 @@ Dialect::Chosen GrpcDialect::choose(const RawRequest& request) const {
     answer.headers.emplace_back("Allow", "POST, OPTIONS");
     return {.method = nullptr, .refusal = std::move(answer)};
   }
-  if (!form_of(flavor_, media_type_of(request))) {
+  if (!form_of(flavor_, request.media_type)) {
     return {.method = nullptr,
             .refusal = plain_refusal(415, "messages are understood as +proto and as +json")};
   }
@@ -190,7 +190,7 @@ Dialect::Chosen GrpcDialect::choose(const RawRequest& request) const {
 
 std::size_t GrpcDialect::body_bytes_max(const RawRequest& request) const {
   const std::size_t bytes = message_bytes_max_ + Envelope::head_bytes;
-  const auto form = form_of(flavor_, media_type_of(request));
+  const auto form = form_of(flavor_, request.media_type);
   return form && form->is_text ? (bytes + 2) / 3 * 4 : bytes;
 }
 
@@ -199,7 +199,7 @@ Result<std::optional<Duration>> GrpcDialect::timeout(const RawRequest& request) 
 }
 
 Result<MessagePtr> GrpcDialect::read(const Method& method, RawRequest& request) const {
-  const Form form = form_of(flavor_, media_type_of(request)).value_or(Form{.flavor = flavor_});
+  const Form form = form_of(flavor_, request.media_type).value_or(Form{.flavor = flavor_});
   TRY_ASSIGN(const EnvelopeForm envelope, envelope_form(form, request, message_bytes_max_));
   if (!form.is_text) return read_only_message(envelope, *method.request, request.body);
   Base64Decoder base64;
@@ -208,7 +208,7 @@ Result<MessagePtr> GrpcDialect::read(const Method& method, RawRequest& request) 
 }
 
 RawAnswer GrpcDialect::write(const Outcome& outcome, const RawRequest& request) const {
-  const std::string media_type = media_type_of(request);
+  const std::string& media_type = request.media_type;
   if (!outcome.message && outcome.headers.empty()) {
     return trailers_only(media_type, outcome.message.error(), outcome.trailers);
   }
@@ -231,7 +231,7 @@ RawAnswer GrpcDialect::write(const Outcome& outcome, const RawRequest& request) 
 
 std::unique_ptr<StreamCodec> GrpcDialect::open(const Method& method,
                                                const RawRequest& request) const {
-  std::string media_type = media_type_of(request);
+  std::string media_type = request.media_type;
   const Form form = form_of(flavor_, media_type).value_or(Form{.flavor = flavor_});
   return std::make_unique<GrpcStream>(
       method, form, envelope_form(form, request, message_bytes_max_), std::move(media_type));

@@ -24,7 +24,9 @@ class GrpcDialect final : public Dialect {
   // True for the media types that are this flavor's, also for those it will refuse.
   static bool claims(Flavor flavor, std::string_view media_type);
 
-  std::string_view name() const override { return flavor_ == Flavor::web ? "grpc_web" : "grpc"; }
+  DialectId id() const override {
+    return flavor_ == Flavor::web ? DialectId::grpc_web : DialectId::grpc;
+  }
   Spelling spelling() const override { return Spelling::descriptor; }
   Chosen choose(const RawRequest& request) const override;
   std::size_t body_bytes_max(const RawRequest& request) const override;

@@ -62,6 +62,7 @@ class Grpc : public testing::Test {
     list.add("content-type", type);
     for (const net::HeaderView& given : fields) list.add(given.name, given.value);
     made.headers = net::OwnedHeaders(list);
+    made.media_type = media_type_of(type);
     return made;
   }
   // The id that was read, or the code of the refusal.

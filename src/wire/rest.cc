@@ -79,7 +79,7 @@ Result<void> read_query(std::string_view query, google::protobuf::Message& messa
 // A body without a media type is read as JSON.
 Result<void> check_media_type(const RawRequest& request) {
   if (request.body.empty() || !request.header("content-type")) return {};
-  const std::string type = media_type_of(request);
+  const std::string& type = request.media_type;
   if (type == json_type) return {};
   return Error{
       .code = Code::invalid_argument,

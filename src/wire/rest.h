@@ -16,7 +16,7 @@ class RestDialect final : public Dialect {
  public:
   RestDialect(const MethodTable& table, RestErrorCode error_code, std::size_t body_bytes_max);
 
-  std::string_view name() const override { return "rest"; }
+  DialectId id() const override { return DialectId::rest; }
   Spelling spelling() const override { return Spelling::rest; }
   Chosen choose(const RawRequest& request) const override;
   std::size_t body_bytes_max(const RawRequest&) const override { return body_bytes_max_; }

@@ -99,6 +99,10 @@ class UnaryExchange final : public CallExchange {
     if (!message) return fail(message.error());
     net::EventLoop& loop = exchange_.loop();
     method_->handle(*std::move(call), *std::move(message), [slot = slot_, &loop](Outcome outcome) {
+      if (loop.is_loop_thread()) {
+        if (slot->handler != nullptr) slot->handler->reply(outcome);
+        return;
+      }
       const auto shared = std::make_shared<Outcome>(std::move(outcome));
       loop.post([slot, shared] {
         if (slot->handler != nullptr) slot->handler->reply(*shared);

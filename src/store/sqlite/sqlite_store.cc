@@ -11,6 +11,7 @@
 #include "base/thread.h"
 #include "base/unique_fd.h"
 #include "store/errors.h"
+#include "store/record_cache.h"
 #include "store/sqlite/connection.h"
 #include "store/sqlite/open_errors.h"
 #include "store/sqlite/ownership.h"
@@ -58,6 +59,7 @@ class SqliteStore final : public Store {
         ownership_(std::move(ownership)),
         writer_(std::move(writer)),
         readers_(std::move(readers)),
+        cache_(options.cached_records_max),
         thread_("store-writer", [this] { run(); }) {}
 
   // What is queued is still committed.
@@ -71,7 +73,14 @@ class SqliteStore final : public Store {
   }
 
   Result<std::optional<Record>> get(Kind kind, std::string_view id) override {
-    return readers_->get(kind, id);
+    if (!is_cached(kind)) return readers_->get(kind, id);
+    const std::uint64_t generation = cache_.generation();
+    TRY_ASSIGN(std::optional<Record> record, readers_->get(kind, id));
+    if (record) cache_.keep(*record, generation);
+    return record;
+  }
+  std::shared_ptr<const Record> peek(Kind kind, std::string_view id) override {
+    return is_cached(kind) ? cache_.find(kind, id) : nullptr;
   }
   Result<std::vector<Record>> list(Kind kind, std::string_view organization) override {
     return readers_->list(kind, organization);
@@ -99,6 +108,13 @@ class SqliteStore final : public Store {
   }
 
  private:
+  // Of what is read over and over, by an owner: nobody else writes that. Tokens may be written by a
+  // tool beside it.
+  bool is_cached(Kind kind) const {
+    return options_.is_owner &&
+           (kind == Kind::claim || kind == Kind::gateway || kind == Kind::deployment);
+  }
+
   struct Pending {
     Transaction transaction;
     CommitDone done;
@@ -136,6 +152,9 @@ class SqliteStore final : public Store {
     CHECK(outcome.results.size() == batch.size());
     count(outcome);
 
+    if (outcome.has_flushed) {
+      for (const Pending& pending : batch) cache_.forget(pending.transaction);
+    }
     for (std::size_t i = 0; i < batch.size(); ++i) batch[i].done(std::move(outcome.results[i]));
     if (outcome.has_flushed) subscribers_.wake_all();
   }
@@ -161,6 +180,7 @@ class SqliteStore final : public Store {
   const std::unique_ptr<Writer> writer_;
   const std::unique_ptr<Readers> readers_;
   Subscribers subscribers_;
+  RecordCache cache_;
 
   std::mutex mutex_;  // guards the queue and is_stopping_
   std::condition_variable wake_;

@@ -13,10 +13,11 @@
 namespace staithe::store {
 
 struct SqliteOptions {
-  std::size_t queue_length_max = 65'536;  // transactions waiting for the writer; more are refused
-  std::size_t batch_length_max = 1'024;   // transactions that share one flush
-  std::size_t tombstones_max = 100'000;   // removals the change feed remembers
-  std::size_t reader_count = 4;           // connections for reads
+  std::size_t queue_length_max = 65'536;   // transactions waiting for the writer; more are refused
+  std::size_t batch_length_max = 1'024;    // transactions that share one flush
+  std::size_t tombstones_max = 100'000;    // removals the change feed remembers
+  std::size_t reader_count = 4;            // connections for reads
+  std::size_t cached_records_max = 4'096;  // kept at hand by an owner, for peek()
   // A server owns its database alone. A tool (`staithe token`) may read and write beside it; it
   // makes and migrates nothing. Nobody is woken by what another process wrote: who follows the feed
   // looks again from time to time.
