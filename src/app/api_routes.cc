@@ -11,8 +11,8 @@ namespace {
 namespace pb = service::pb;
 using auth::Role;
 
-service::Caller caller_of(const wire::Call& call) {
-  return {.principal = call.principal,
+service::Caller caller_of(wire::Call call) {
+  return {.principal = std::move(call.principal),
           .spelling = call.spelling == wire::Spelling::rest ? service::Spelling::rest
                                                             : service::Spelling::descriptor};
 }
@@ -56,13 +56,14 @@ class Routes {
     line.response = &Response::default_instance();
     line.handle = [&workers = workers_, &service = service_, handler, at_hand](
                       wire::Call call, wire::MessagePtr request, wire::Reply reply) {
+      service::Caller caller = caller_of(std::move(call));
       if (at_hand != nullptr) {
-        auto found = (service.*at_hand)(caller_of(call), static_cast<const Request&>(*request));
+        auto found = (service.*at_hand)(caller, static_cast<const Request&>(*request));
         if (found) return reply(outcome_of(*std::move(found)));
       }
       const std::shared_ptr<google::protobuf::Message> shared = std::move(request);
       const bool is_queued =
-          workers.submit([&service, handler, caller = caller_of(call), shared, reply] {
+          workers.submit([&service, handler, caller = std::move(caller), shared, reply] {
             const auto done = [reply](Result<Response> result) {
               reply(outcome_of(std::move(result)));
             };

@@ -10,11 +10,14 @@
 namespace staithe::auth {
 
 std::string hash_token(std::string_view token) {
+  // Looked up once: EVP_sha256() makes every digest search OpenSSL's providers anew.
+  static EVP_MD* const sha256 = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  CHECK(sha256 != nullptr);
   std::string hash(token_hash_bytes, '\0');
   unsigned size = 0;
   const int hashed =
       EVP_Digest(token.data(), token.size(), reinterpret_cast<unsigned char*>(hash.data()), &size,
-                 EVP_sha256(), nullptr);
+                 sha256, nullptr);
   CHECK(hashed == 1 && size == token_hash_bytes);
   return hash;
 }
