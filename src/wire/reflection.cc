@@ -48,6 +48,7 @@ void add_files(const FileDescriptor* file, std::string_view name, Response& resp
   for (auto next = files.rbegin(); next != files.rend(); ++next) {
     google::protobuf::FileDescriptorProto proto;
     (*next)->CopyTo(&proto);
+    (*next)->CopyJsonNameTo(&proto);  // without them clients print the names of the .proto file
     response.mutable_file_descriptor_response()->add_file_descriptor_proto(
         proto.SerializeAsString());
   }
