@@ -54,7 +54,7 @@ def test_wrong_methods_and_paths(server):
             assert answer.status_code == 404 and answer.json()["code"] == 5, path
     connect = httpx.get(server.url + "/coreweave.inference.v1alpha1.GatewayService/ListGateways",
                         headers={"Authorization": "Bearer admin-token"})
-    assert connect.status_code == 405 and connect.headers["allow"] == "POST"
+    assert connect.status_code == 405 and connect.headers["allow"] == "POST, OPTIONS"
 
 
 def test_tokens_and_roles(server):
