@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include <array>
@@ -54,6 +55,9 @@ class RawPeer {
       CHECK(::setsockopt(fd.get(), SOL_SOCKET, SO_RCVBUF, &receive_buffer_bytes,
                          sizeof receive_buffer_bytes) == 0);
     }
+    // What a test sends is there at once, not when the server has acknowledged what came before.
+    const int on = 1;
+    CHECK(::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) == 0);
     const auto address = parse_socket_address("127.0.0.1", port);
     CHECK(::connect(fd.get(), address->data(), address->size()) == 0);
     return RawPeer(std::move(fd));
