@@ -61,6 +61,7 @@ make_go_clients() {
 install_packages "$root/tools/packages.txt"
 case ${1:-} in
 fuzz) install_packages "$root/tools/packages-fuzz.txt" ;;
+bench) install_packages "$root/tools/packages-bench.txt" ;;
 clients)
   locked python make_python requirements.txt
   make_node_modules connect-node

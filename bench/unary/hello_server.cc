@@ -1,4 +1,4 @@
-// gRPC's own C++ server saying hello, the yardstick of bench/unary.py:
+// gRPC's own C++ server saying hello, the yardstick of bench/unary/run.py:
 //   hello_server callback|async
 // Prints its port and serves on 127.0.0.1 until it is ended. `callback` is the API its authors
 // recommend; `async` is one thread on one completion queue, the least it can do.
@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "hello.grpc.pb.h"
 
@@ -40,32 +41,40 @@ class CallbackGreeter final : public Greeter::CallbackService {
   }
 };
 
-// One call of the asynchronous API; it asks for its successor when it is begun.
+// One call of the asynchronous API: a slot that greets one caller after the other.
 class AsyncCall {
  public:
   AsyncCall(Greeter::AsyncService& service, grpc::ServerCompletionQueue& queue)
-      : service_(service), queue_(queue), responder_(&context_) {
-    service_.RequestSayHello(&context_, &request_, &responder_, &queue_, &queue_, this);
+      : service_(service), queue_(queue) {
+    wait();
   }
   // `is_ok` is false when the client went away or the server ends.
   void go_on(bool is_ok) {
-    if (is_answered_ || !is_ok) {
-      delete this;
-      return;
-    }
-    new AsyncCall(service_, queue_);
-    greet(request_, reply_);
+    if (is_answered_ || !is_ok) return wait();
+    greet(turn_->request, turn_->reply);
     is_answered_ = true;
-    responder_.Finish(reply_, grpc::Status::OK, this);
+    turn_->responder.Finish(turn_->reply, grpc::Status::OK, this);
   }
 
  private:
+  // What gRPC wants anew for each call.
+  struct Turn {
+    grpc::ServerContext context;
+    HelloRequest request;
+    HelloReply reply;
+    grpc::ServerAsyncResponseWriter<HelloReply> responder{&context};
+  };
+
+  void wait() {
+    is_answered_ = false;
+    turn_ = std::make_unique<Turn>();
+    service_.RequestSayHello(&turn_->context, &turn_->request, &turn_->responder, &queue_, &queue_,
+                             this);
+  }
+
   Greeter::AsyncService& service_;
   grpc::ServerCompletionQueue& queue_;
-  grpc::ServerContext context_;
-  HelloRequest request_;
-  HelloReply reply_;
-  grpc::ServerAsyncResponseWriter<HelloReply> responder_;
+  std::unique_ptr<Turn> turn_;
   bool is_answered_ = false;
 };
 
@@ -78,13 +87,16 @@ int serve_callback() {
 }
 
 int serve_async() {
-  constexpr int waiting_calls = 256;
+  constexpr std::size_t waiting_calls = 512;
   Greeter::AsyncService service;
   grpc::ServerBuilder builder;
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::ServerCompletionQueue> queue = builder.AddCompletionQueue();
   const std::unique_ptr<grpc::Server> server = start(builder);
-  for (int i = 0; i < waiting_calls; ++i) new AsyncCall(service, *queue);
+  std::vector<std::unique_ptr<AsyncCall>> calls;
+  while (calls.size() < waiting_calls) {
+    calls.push_back(std::make_unique<AsyncCall>(service, *queue));
+  }
   void* tag = nullptr;
   bool is_ok = false;
   while (queue->Next(&tag, &is_ok)) static_cast<AsyncCall*>(tag)->go_on(is_ok);

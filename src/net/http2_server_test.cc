@@ -355,7 +355,7 @@ TEST_F(Http2ServerTest, a_stream_whose_id_was_passed_over_ends_the_connection) {
   ASSERT_TRUE(run_until(loop_, [&] { return router_.count() == 3; }));
   EXPECT_EQ(server_->connection_count(), 1u);
   peer.raw().send(get_frame(7));
-  EXPECT_TRUE(run_until(loop_, [&] { return server_->connection_count() == 0; }));
+  EXPECT_TRUE(run_until(loop_, [&] { return peer.raw().is_gone(); }));
   EXPECT_EQ(router_.count(), 3u);
   const std::string goaway("\0\0\10\7\0\0\0\0\0\0\0\0\11\0\0\0\1",
                            17);  // PROTOCOL_ERROR, last stream 9
@@ -380,7 +380,7 @@ TEST_F(Http2ServerTest, headers_on_a_stream_that_its_client_ended_close_the_conn
   Http2Peer peer(port_);
   peer.poll_until(loop_, [] { return false; }, 10);
   peer.raw().send(get_frame(1) + get_frame(1));
-  EXPECT_TRUE(run_until(loop_, [&] { return server_->connection_count() == 0; }));
+  EXPECT_TRUE(run_until(loop_, [&] { return peer.raw().is_gone(); }));
   EXPECT_EQ(router_.count(), 1u);
 }
 

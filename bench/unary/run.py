@@ -5,7 +5,7 @@ Every server runs on one core and the load generator (h2load) on the other, in t
 slows down slows all alike. CPU is the server process's own user + system time, divided by the calls that were answered.
 Staithe authenticates each call and reads the claim from its store; the other servers do nothing but greet.
 
-    bench/unary.py [--build build] [--seconds 6] [--rounds 2] [--out docs/benchmarks/unary.json]
+    bench/unary/run.py [--build build] [--seconds 6] [--rounds 2] [--out docs/benchmarks/unary.json]
 """
 
 import argparse
@@ -23,7 +23,7 @@ import sys
 import tempfile
 import urllib.request
 
-ROOT = pathlib.Path(__file__).resolve().parent.parent
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOKEN = "bench-token"
 TICKS = os.sysconf("SC_CLK_TCK")
 SERVICE = "/coreweave.inference.v1alpha1.CapacityClaimService/GetCapacityClaim"
