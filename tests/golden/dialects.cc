@@ -6,7 +6,9 @@
 #include <memory>
 
 #include "base/encoding.h"
+#include "golden/grpc_answer.h"
 #include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
 
 namespace staithe::tests {
 namespace {
@@ -74,18 +76,18 @@ std::string code_from_number(int number) {
                                      : fmt::format("code {}", number);
 }
 
-// One detail of a Connect error, drawn as REST draws it.
-Result<json> read_detail(const json& detail) {
-  const std::string type = detail.at("type").get<std::string>();
+constexpr std::string_view type_url_base = "type.googleapis.com/";
+
+// One detail of an error, drawn as REST draws it.
+Result<json> draw_detail(const std::string& type, const std::string& bytes) {
   const auto* descriptor =
       google::protobuf::DescriptorPool::generated_pool()->FindMessageTypeByName(type);
-  const auto bytes = base64_decode(detail.at("value").get<std::string>());
-  if (descriptor == nullptr || !bytes) return bad("unreadable detail " + type);
+  if (descriptor == nullptr) return bad("unreadable detail " + type);
   TRY_ASSIGN(
       json drawn,
       to_json(*google::protobuf::MessageFactory::generated_factory()->GetPrototype(descriptor),
-              *bytes));
-  drawn["@type"] = "type.googleapis.com/" + type;
+              bytes));
+  drawn["@type"] = std::string(type_url_base) + type;
   return drawn;
 }
 
@@ -95,10 +97,43 @@ Result<Answer> read_connect_error(const json& body) {
   if (answer.code == "CANCELED") answer.code = "CANCELLED";
   answer.body = {{"message", body.value("message", "")}, {"details", json::array()}};
   for (const json& detail : body.value("details", json::array())) {
-    TRY_ASSIGN(json drawn, read_detail(detail));
+    const auto bytes = base64_decode(detail.at("value").get<std::string>());
+    if (!bytes) return bad("a detail is not base64");
+    TRY_ASSIGN(json drawn, draw_detail(detail.at("type").get<std::string>(), *bytes));
     answer.body["details"].push_back(std::move(drawn));
   }
   return answer;
+}
+
+// The status in its trailers has to say what the details' own status says.
+Result<Answer> read_grpc_error(const GrpcAnswer& error) {
+  Answer answer{.code = code_from_number(error.status),
+                .body = {{"message", error.message}, {"details", json::array()}}};
+  if (!error.messages.empty()) return bad("a message before an error");
+  if (!error.details) return answer;
+  google::rpc::Status status;
+  if (!status.ParseFromString(*error.details)) return bad("the details are no google.rpc.Status");
+  if (status.code() != error.status || status.message() != error.message) {
+    return bad("grpc-status-details-bin says something else: " + status.ShortDebugString());
+  }
+  for (const google::protobuf::Any& detail : status.details()) {
+    if (!detail.type_url().starts_with(type_url_base)) return bad(detail.type_url());
+    TRY_ASSIGN(json drawn,
+               draw_detail(detail.type_url().substr(type_url_base.size()), detail.value()));
+    answer.body["details"].push_back(std::move(drawn));
+  }
+  return answer;
+}
+
+Result<Answer> read_grpc_answer(GrpcFlavor flavor, const wire::Method& method,
+                                const HttpAnswer& http) {
+  TRY_ASSIGN(const GrpcAnswer answer, read_grpc(flavor, http));
+  if (answer.status != 0) return read_grpc_error(answer);
+  if (answer.messages.size() != 1) {
+    return bad(fmt::format("a call was answered with {} messages", answer.messages.size()));
+  }
+  TRY_ASSIGN(json body, to_json(*method.response, answer.messages.front()));
+  return Answer{.code = "OK", .body = std::move(body)};
 }
 
 }  // namespace
@@ -111,8 +146,16 @@ std::string_view dialect_name(Dialect dialect) {
       return "connect_json";
     case Dialect::connect_binary:
       return "connect_binary";
+    case Dialect::grpc:
+      return "grpc";
+    case Dialect::grpc_web:
+      return "grpc_web";
   }
   return "";
+}
+
+HttpVersion http_version(Dialect dialect) {
+  return dialect == Dialect::grpc ? HttpVersion::http2 : HttpVersion::http1;
 }
 
 Result<net::BlockingRequest> draw_request(Dialect dialect, const wire::Method& method,
@@ -123,19 +166,27 @@ Result<net::BlockingRequest> draw_request(Dialect dialect, const wire::Method& m
   net::BlockingRequest request;
   request.method = "POST";
   request.target = "/" + method.service + "/" + method.name;
-  request.headers.emplace_back("Connect-Protocol-Version", "1");
   if (dialect == Dialect::connect_json) {
-    request.headers.emplace_back("Content-Type", "application/json");
+    request.headers = {{"Connect-Protocol-Version", "1"}, {"Content-Type", "application/json"}};
     request.body = text;
+    return request;
+  }
+  TRY_ASSIGN(request.body, to_binary(method, text));
+  if (dialect == Dialect::connect_binary) {
+    request.headers = {{"Connect-Protocol-Version", "1"}, {"Content-Type", "application/proto"}};
+  } else if (dialect == Dialect::grpc) {
+    request.headers = {{"TE", "trailers"}, {"Content-Type", "application/grpc+proto"}};
+    request.body = envelop(request.body);
   } else {
-    request.headers.emplace_back("Content-Type", "application/proto");
-    TRY_ASSIGN(request.body, to_binary(method, text));
+    request.headers = {{"X-Grpc-Web", "1"}, {"Content-Type", "application/grpc-web+proto"}};
+    request.body = envelop(request.body);
   }
   return request;
 }
 
-Result<Answer> read_answer(Dialect dialect, const wire::Method& method,
-                           const net::BlockingAnswer& answer) {
+Result<Answer> read_answer(Dialect dialect, const wire::Method& method, const HttpAnswer& answer) {
+  if (dialect == Dialect::grpc) return read_grpc_answer(GrpcFlavor::http2, method, answer);
+  if (dialect == Dialect::grpc_web) return read_grpc_answer(GrpcFlavor::web, method, answer);
   if (answer.status == 200 && dialect == Dialect::connect_binary) {
     TRY_ASSIGN(json body, to_json(*method.response, answer.body));
     return Answer{.code = "OK", .body = std::move(body)};

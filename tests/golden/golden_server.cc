@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "base/thread.h"
 #include "base/worker_pool.h"
+#include "golden/http2_client.h"
 #include "net/http_server.h"
 #include "reconcile/loop.h"
 #include "runtime/fake/fake_driver.h"
@@ -145,13 +146,17 @@ const wire::MethodTable& GoldenServer::methods() const {
   return impl_->table;
 }
 
-Result<net::BlockingAnswer> GoldenServer::send(net::BlockingRequest request,
-                                               const std::string& caller) {
+Result<HttpAnswer> GoldenServer::send(net::BlockingRequest request, HttpVersion version,
+                                      const std::string& caller) {
   request.host = "127.0.0.1";
   request.port = impl_->port;
   if (caller != "nobody")
     request.headers.emplace_back("Authorization", "Bearer " + caller + "-token");
-  return net::send_blocking(request);
+  if (version == HttpVersion::http2) return send_http2(request);
+  TRY_ASSIGN(net::BlockingAnswer answer, net::send_blocking(request));
+  return HttpAnswer{.status = answer.status,
+                    .headers = std::move(answer.headers),
+                    .body = std::move(answer.body)};
 }
 
 // Steps until the next step is further away than the resync of things that are settled already.

@@ -5,6 +5,8 @@
 #include <string>
 
 #include "base/result.h"
+#include "golden/dialects.h"
+#include "golden/http_answer.h"
 #include "net/blocking_client.h"
 #include "wire/method.h"
 
@@ -21,7 +23,8 @@ class GoldenServer {
 
   const wire::MethodTable& methods() const;
   // Sends a request, with the token of `caller` ("admin", "viewer", "stranger", "nobody").
-  Result<net::BlockingAnswer> send(net::BlockingRequest request, const std::string& caller);
+  Result<HttpAnswer> send(net::BlockingRequest request, HttpVersion version,
+                          const std::string& caller);
   // Runs the reconcilers until nothing is left to do.
   void settle();
   void advance(std::chrono::milliseconds by);

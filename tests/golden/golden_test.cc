@@ -29,7 +29,9 @@ bool is_replayed(const Step& step, Dialect dialect) {
     case Dialect::connect_json:
       return step.is_connect_json_replayed;
     case Dialect::connect_binary:
-      return step.is_connect_binary_replayed;
+    case Dialect::grpc:
+    case Dialect::grpc_web:
+      return step.is_binary_replayed;
   }
   return false;
 }
@@ -81,7 +83,7 @@ class Story : public testing::Test {
     ASSERT_NE(method, nullptr) << step.argument;
     auto request = draw_request(dialect_, *method, expand(step.request, variables_));
     ASSERT_TRUE(request) << request.error().message;
-    const auto http = server.send(*std::move(request), caller_);
+    const auto http = server.send(*std::move(request), http_version(dialect_), caller_);
     ASSERT_TRUE(http) << http.error().message;
     const auto answer = read_answer(dialect_, *method, *http);
     ASSERT_TRUE(answer) << answer.error().message;
@@ -112,7 +114,7 @@ const int registered = [] {
   }
   std::sort(paths.begin(), paths.end());
   for (const auto& path : paths) {
-    for (const Dialect dialect : {Dialect::rest, Dialect::connect_json, Dialect::connect_binary}) {
+    for (const Dialect dialect : all_dialects) {
       for (const StoreKind store : {StoreKind::memory, StoreKind::sqlite}) {
         const std::string name = fmt::format("{}_on_{}", dialect_name(dialect),
                                              store == StoreKind::memory ? "memory" : "sqlite");
@@ -128,6 +130,7 @@ const int registered = [] {
 
 TEST(GoldenFiles, hold_at_least_150_exchanges_and_every_operation) {
   std::map<std::string, int> calls;
+  std::map<Dialect, int> replayed;
   int total = 0;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(STAITHE_WIRE_FILES)) {
     if (entry.path().extension() != ".wire") continue;
@@ -137,11 +140,17 @@ TEST(GoldenFiles, hold_at_least_150_exchanges_and_every_operation) {
       if (step.kind != Step::Kind::call) continue;
       ++calls[step.argument];
       ++total;
+      for (const Dialect dialect : all_dialects) replayed[dialect] += is_replayed(step, dialect);
     }
   }
   EXPECT_GT(registered, 0);
   EXPECT_GE(total, 150);
   EXPECT_EQ(calls.size(), 18u);
+  RecordProperty("exchanges", total);
+  for (const auto& [dialect, count] : replayed) {
+    EXPECT_GE(count, 150) << dialect_name(dialect);
+    RecordProperty(std::string(dialect_name(dialect)), count);
+  }
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ class Parser {
     if (text_ != "---") return bad("a call needs its answer after ---");
     step.is_rest_replayed = only_ != "rpc";
     step.is_connect_json_replayed = only_ != "rest";
-    step.is_connect_binary_replayed = only_.empty() || only_ == "rpc";
+    step.is_binary_replayed = only_.empty() || only_ == "rpc";
     only_.clear();
 
     if (!next()) return bad("the answer is missing");

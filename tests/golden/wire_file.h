@@ -9,17 +9,21 @@
 // Golden exchanges as text. A file is a story: one server, exchanges in order.
 //
 //   # Why this must be so.
-//   as admin                          who calls from here on: admin, viewer, stranger (another
-//   organization) or nobody settle                            lets the reconcilers finish what is
-//   pending advance 5ms                       moves the clock only json                         the
-//   next exchange is not replayed in Connect binary (rest, rpc, json) call
-//   GatewayService/GetGateway {"id": "${G}"}
+//   as admin                  who calls from here on: admin, viewer, stranger (another
+//                             organization) or nobody
+//   settle                    lets the reconcilers finish what is pending
+//   advance 5ms               moves the clock
+//   only json                 the next exchange is not replayed in binary ("rest": in REST alone,
+//                             "rpc": in all but REST)
+//   call GatewayService/GetGateway {"id": "${G}"}
 //   ---
 //   ok
-//   gateway.spec.name = "edge"        a value of the answer, as JSON; zero values also match an
-//   absent member rest gateway.x = "True"           the same, of the REST answer alone ("rpc": of
-//   the two Connect answers alone) count gateway.status.endpoints = 1 absent
-//   gateway.spec.weightsAndBiasesAuth save G gateway.spec.id            for later use as ${G}
+//   gateway.spec.name = "edge"    a value of the answer, as JSON; zero values also match an absent
+//                                 member
+//   rest gateway.x = "True"       the same, of the REST answer alone ("rpc": of all but REST)
+//   count gateway.status.endpoints = 1
+//   absent gateway.spec.weightsAndBiasesAuth
+//   save G gateway.spec.id        for later use as ${G}
 //
 // or, in place of "ok":
 //
@@ -52,7 +56,7 @@ struct Step {
   std::string request;  // JSON
   bool is_rest_replayed = true;
   bool is_connect_json_replayed = true;
-  bool is_connect_binary_replayed = true;
+  bool is_binary_replayed = true;
   std::string code = "OK";  // or the error's
   std::vector<Expectation> expectations;
   int line = 0;
