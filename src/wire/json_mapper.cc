@@ -77,6 +77,12 @@ std::optional<double> real_number(const JsonValue& value) {
   return real && std::isfinite(*real) ? real : std::nullopt;
 }
 
+// Whether it is one once it is rounded.
+bool is_float(double number) {
+  constexpr double beyond = 0x1.ffffffp127;  // half a step above the largest
+  return !std::isfinite(number) || std::abs(number) < beyond;
+}
+
 class Reader {
  public:
   explicit Reader(Spelling spelling) : spelling_(spelling) {}
@@ -158,7 +164,7 @@ class Reader {
       }
       case FieldDescriptor::CPPTYPE_FLOAT: {
         const auto number = real_number(value);
-        if (!number) return wrong(path, "must be a number");
+        if (!number || !is_float(*number)) return wrong(path, "must be a number of 32 bits");
         return put(static_cast<float>(*number), field, message, &Reflection::AddFloat,
                    &Reflection::SetFloat);
       }

@@ -59,6 +59,10 @@ class Printer {
   // The packed message's members behind its type; of a type that is not compiled in, the bytes.
   void print_any(const Message& message) {
     const auto& any = static_cast<const google::protobuf::Any&>(message);
+    if (any.type_url().empty() && any.value().empty()) {
+      out_ += "{}";
+      return;
+    }
     std::unique_ptr<Message> packed;
     if (depth_ < any_depth_max) packed = make_packed(any.type_url());
     if (packed != nullptr && !packed->ParseFromString(any.value())) packed = nullptr;
