@@ -15,7 +15,6 @@ std::optional<RawAnswer> CorsPolicy::answer_preflight(const RawRequest& request)
                             request.header("access-control-request-method");
   if (!is_preflight) return std::nullopt;
   RawAnswer answer{.status = 204};
-  allow(request, answer.headers);
   if (!is_allowed(*request.header("origin"))) return answer;
   answer.headers.emplace_back("Access-Control-Allow-Methods", "GET, POST, PATCH, DELETE");
   answer.headers.emplace_back("Access-Control-Allow-Headers",

@@ -17,9 +17,10 @@ class CorsPolicy {
   // "https://console.example.com", or "*" for all. As a browser spells an origin: without a slash.
   explicit CorsPolicy(std::vector<std::string> origins) : origins_(std::move(origins)) {}
 
-  // The answer to a preflight request; nothing if it is none.
+  // The answer to a preflight request, to be allowed like any other; nothing if it is none.
   std::optional<RawAnswer> answer_preflight(const RawRequest& request) const;
-  // Adds what lets the page read an answer.
+  // Adds what lets the page read an answer. Once: a browser takes a field given twice for a
+  // refusal.
   void allow(const RawRequest& request, Metadata& headers) const;
 
  private:
