@@ -53,10 +53,12 @@ class ConnectStream final : public StreamCodec {
             form, *method.request,
             method.has_one_request() ? EnvelopeReader::Count::one : EnvelopeReader::Count::any) {}
 
-  Result<std::vector<MessagePtr>> take(std::string_view bytes) override {
+  Result<void> add(std::string_view bytes) override {
     if (!problem_) return problem_.error();
-    return reader_.take(bytes);
+    reader_.add(bytes);
+    return {};
   }
+  Result<MessagePtr> next() override { return reader_.next(); }
   Result<void> take_end() override {
     if (!problem_) return problem_.error();
     return reader_.take_end();

@@ -41,9 +41,12 @@ class StreamCodec {
  public:
   virtual ~StreamCodec() = default;
 
-  // The messages that `bytes` complete. After an error nothing more can be read.
-  virtual Result<std::vector<MessagePtr>> take(std::string_view bytes) = 0;
-  // An error if the request ends within a message.
+  // Takes in a piece of the request. After an error nothing more can be read.
+  virtual Result<void> add(std::string_view bytes) = 0;
+  // The next message, one at a time, so that what is not wanted yet stays as small as it was sent;
+  // null while none is whole.
+  virtual Result<MessagePtr> next() = 0;
+  // Once the request has ended and none is left: an error if it ended within a message.
   virtual Result<void> take_end() = 0;
 
   virtual RawAnswer head(const Metadata& headers) = 0;

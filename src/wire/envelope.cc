@@ -100,24 +100,27 @@ bool append_message(std::string& out, const EnvelopeForm& form,
   return is_compressed;
 }
 
-Result<std::vector<MessagePtr>> EnvelopeReader::take(std::string_view bytes) {
+void EnvelopeReader::add(std::string_view bytes) {
+  unread_.erase(0, std::exchange(start_, 0));
   unread_ += bytes;
-  std::vector<MessagePtr> messages;
-  std::string_view left = unread_;
-  while (true) {
-    TRY_ASSIGN(const std::optional<Envelope> envelope, take_envelope(left, form_.bytes_max));
-    if (!envelope) break;
-    if (++taken_ > 1 && count_ == Count::one) return wrong_message_count();
-    TRY_ASSIGN(MessagePtr message, read_enveloped(form_, prototype_, *envelope));
-    messages.push_back(std::move(message));
+}
+
+Result<MessagePtr> EnvelopeReader::next() {
+  std::string_view left = std::string_view(unread_).substr(start_);
+  TRY_ASSIGN(const std::optional<Envelope> envelope, take_envelope(left, form_.bytes_max));
+  if (!envelope) return MessagePtr{};
+  start_ = unread_.size() - left.size();
+  if (++taken_ > 1 && count_ == Count::one) return wrong_message_count();
+  auto message = read_enveloped(form_, prototype_, *envelope);
+  if (left.empty()) {
+    unread_ = {};
+    start_ = 0;
   }
-  unread_.erase(0, unread_.size() - left.size());
-  if (unread_.empty()) unread_ = {};
-  return messages;
+  return message;
 }
 
 Result<void> EnvelopeReader::take_end() const {
-  if (!unread_.empty()) return cut_short();
+  if (start_ < unread_.size()) return cut_short();
   if (count_ == Count::one && taken_ == 0) return wrong_message_count();
   return {};
 }

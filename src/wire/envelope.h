@@ -4,7 +4,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "base/result.h"
 #include "wire/compression.h"
@@ -57,8 +56,9 @@ class EnvelopeReader {
   EnvelopeReader(EnvelopeForm form, const google::protobuf::Message& prototype, Count count)
       : form_(form), prototype_(prototype), count_(count) {}
 
-  // Those that `bytes` complete.
-  Result<std::vector<MessagePtr>> take(std::string_view bytes);
+  void add(std::string_view bytes);
+  // Null while none is whole.
+  Result<MessagePtr> next();
   // INVALID_ARGUMENT within a message, UNIMPLEMENTED when there should have been one.
   Result<void> take_end() const;
 
@@ -66,7 +66,8 @@ class EnvelopeReader {
   const EnvelopeForm form_;
   const google::protobuf::Message& prototype_;
   const Count count_;
-  std::string unread_;
+  std::string unread_;  // from start_ on
+  std::size_t start_ = 0;
   std::uint64_t taken_ = 0;
 };
 

@@ -108,12 +108,17 @@ class GrpcStream final : public StreamCodec {
             envelope_, *method.request,
             method.has_one_request() ? EnvelopeReader::Count::one : EnvelopeReader::Count::any) {}
 
-  Result<std::vector<MessagePtr>> take(std::string_view bytes) override {
+  Result<void> add(std::string_view bytes) override {
     TRY(check());
-    if (!form_.is_text) return reader_.take(bytes);
+    if (!form_.is_text) {
+      reader_.add(bytes);
+      return {};
+    }
     TRY_ASSIGN(const std::string plain, base64_.take(bytes));
-    return reader_.take(plain);
+    reader_.add(plain);
+    return {};
   }
+  Result<MessagePtr> next() override { return reader_.next(); }
 
   Result<void> take_end() override {
     TRY(check());

@@ -214,9 +214,10 @@ TEST_F(Grpc, streams_messages_in_envelopes_until_the_end) {
     const std::string sent = is_text ? base64(envelope_g) : envelope_g;
     std::size_t count = 0;
     for (const char c : sent) {
-      auto messages = stream->take({&c, 1});
-      ASSERT_TRUE(messages);
-      count += messages->size();
+      ASSERT_TRUE(stream->add({&c, 1}));
+      const auto message = stream->next();
+      ASSERT_TRUE(message);
+      count += *message != nullptr;
     }
     EXPECT_EQ(count, 1u);
     EXPECT_TRUE(stream->take_end());
@@ -238,9 +239,13 @@ TEST_F(Grpc, streams_messages_in_envelopes_until_the_end) {
 TEST_F(Grpc, wants_one_message_of_a_client_that_may_send_one) {
   const auto open = [this] { return grpc_.open(methods_[1], request("")); };
   EXPECT_EQ(open()->take_end().error().code, Code::unimplemented);
-  EXPECT_EQ(open()->take(envelope_g + envelope_g).error().code, Code::unimplemented);
+  const auto two = open();
+  ASSERT_TRUE(two->add(envelope_g + envelope_g));
+  EXPECT_NE(two->next().value(), nullptr);
+  EXPECT_EQ(two->next().error().code, Code::unimplemented);
   const auto cut = open();
-  ASSERT_TRUE(cut->take(envelope_g.substr(0, 6)));
+  ASSERT_TRUE(cut->add(envelope_g.substr(0, 6)));
+  EXPECT_EQ(cut->next().value(), nullptr);
   EXPECT_EQ(cut->take_end().error().code, Code::invalid_argument);
 }
 

@@ -62,8 +62,9 @@ class AnswerStream {
   virtual void send_headers(Metadata headers) = 0;
   virtual void send(MessagePtr message) = 0;
   virtual void end(Result<void> outcome, Metadata trailers) = 0;
-  // The client does not read as fast as it is written to. A method that can wait does so until
-  // CallStream::on_writable().
+  // The client does not read as fast as it is written to, or what was sent is still on its way to
+  // the loop. A method that can wait does so until CallStream::on_writable(); until then it is not
+  // given further messages either.
   virtual bool is_congested() const = 0;
 };
 

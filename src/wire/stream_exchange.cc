@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "wire/call_exchange.h"
+#include "wire/envelope.h"
 
 namespace staithe::wire {
 namespace {
@@ -31,32 +32,42 @@ class StreamExchange final : public CallExchange {
 
   void on_body(std::string_view bytes) override {
     if (is_over_) return;
-    auto messages = codec_->take(bytes);
-    if (!messages) return end(std::move(messages).error(), {});
-    for (MessagePtr& message : *messages) call_->on_message(std::move(message));
-    // Who does not read the answers is not read from either.
-    if (exchange_.is_congested()) exchange_.pause_body();
+    if (auto added = codec_->add(bytes); !added) return end(std::move(added).error(), {});
+    deliver();
   }
 
   void on_request_end() override {
-    if (is_over_) return;
-    if (auto whole = codec_->take_end(); !whole) return end(std::move(whole).error(), {});
-    call_->on_end();
+    is_request_whole_ = true;
+    deliver();
   }
 
   void on_writable() override {
-    if (is_over_) return;
-    slot_->is_congested.store(false, std::memory_order_relaxed);
-    exchange_.resume_body();
-    call_->on_writable();
+    slot_->is_unread.store(false, std::memory_order_relaxed);
+    if (!slot_->is_congested()) go_on();
   }
 
   void on_cancelled() override { is_over_ = true; }
 
  private:
   struct Slot {
-    StreamExchange* handler = nullptr;  // of the loop's thread
-    std::atomic<bool> is_congested{false};
+    StreamExchange* handler = nullptr;         // of the loop's thread
+    std::atomic<std::size_t> posted_bytes{0};  // on their way to the loop
+    std::atomic<bool> is_full{false};          // they were too many, and are not few yet
+    std::atomic<bool> is_unread{false};        // the exchange is congested
+
+    bool is_congested() const {
+      return is_full.load(std::memory_order_relaxed) || is_unread.load(std::memory_order_relaxed);
+    }
+    // Before a message is posted and after it is done. Whoever sets is_full has yet to post, so the
+    // last message to be done finds it set.
+    void add(std::size_t bytes) {
+      if (posted_bytes.fetch_add(bytes) + bytes > net::Exchange::high_water_bytes) is_full = true;
+    }
+    // True when that ends being full.
+    bool remove(std::size_t bytes) {
+      const std::size_t left = posted_bytes.fetch_sub(bytes) - bytes;
+      return left <= net::Exchange::low_water_bytes && is_full.exchange(false);
+    }
   };
 
   class Answers final : public AnswerStream {
@@ -69,8 +80,12 @@ class StreamExchange final : public CallExchange {
       });
     }
     void send(MessagePtr message) override {
-      loop_.post([slot = slot_, message = std::shared_ptr(std::move(message))] {
+      const std::size_t size = message->ByteSizeLong() + Envelope::head_bytes;
+      slot_->add(size);
+      loop_.post([slot = slot_, size, message = std::shared_ptr(std::move(message))] {
         if (slot->handler != nullptr) slot->handler->send_message(*message);
+        const bool is_writable = slot->remove(size) && !slot->is_congested();
+        if (slot->handler != nullptr && is_writable) slot->handler->go_on();
       });
     }
     void end(Result<void> outcome, Metadata trailers) override {
@@ -79,14 +94,40 @@ class StreamExchange final : public CallExchange {
         if (slot->handler != nullptr) slot->handler->end(*shared, trailers);
       });
     }
-    bool is_congested() const override {
-      return slot_->is_congested.load(std::memory_order_relaxed);
-    }
+    bool is_congested() const override { return slot_->is_congested(); }
 
    private:
     const std::shared_ptr<Slot> slot_;
     net::EventLoop& loop_;
   };
+
+  // Hands over what the client has said for as long as it takes the answers: who does not read is
+  // not read from either.
+  void deliver() {
+    while (!is_over_ && !is_request_heard_) {
+      if (slot_->is_congested()) {
+        if (!is_request_whole_) exchange_.pause_body();
+        return;
+      }
+      auto message = codec_->next();
+      if (!message) return end(std::move(message).error(), {});
+      if (*message != nullptr) {
+        call_->on_message(*std::move(message));
+        continue;
+      }
+      if (!is_request_whole_) return;
+      is_request_heard_ = true;
+      if (auto whole = codec_->take_end(); !whole) return end(std::move(whole).error(), {});
+      call_->on_end();
+    }
+  }
+
+  void go_on() {
+    if (is_over_) return;
+    exchange_.resume_body();
+    deliver();
+    if (!is_over_) call_->on_writable();
+  }
 
   bool refuse(const Error& error) {
     send(dialect_.write_error(error, request_), error.code);
@@ -102,7 +143,7 @@ class StreamExchange final : public CallExchange {
     if (is_over_) return;
     send_stream_head({});
     exchange_.send_body(codec_->write(message));
-    if (exchange_.is_congested()) slot_->is_congested.store(true, std::memory_order_relaxed);
+    if (exchange_.is_congested()) slot_->is_unread.store(true, std::memory_order_relaxed);
   }
 
   void end(const Result<void>& outcome, const Metadata& trailers) {
@@ -127,6 +168,8 @@ class StreamExchange final : public CallExchange {
   std::unique_ptr<StreamCodec> codec_;
   std::unique_ptr<CallStream> call_;
   bool is_head_sent_ = false;
+  bool is_request_whole_ = false;
+  bool is_request_heard_ = false;  // by the method
 };
 
 }  // namespace
