@@ -70,5 +70,5 @@ clients)
   ;;
 schemathesis) locked python make_python requirements-schemathesis.txt ;;
 '') ;;
-*) die "unknown kind of setup '$1': clients, fuzz, schemathesis or nothing" ;;
+*) die "unknown kind of setup '$1': bench, clients, fuzz, schemathesis or nothing" ;;
 esac
