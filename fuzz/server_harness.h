@@ -171,6 +171,10 @@ class ServerHarness final : public net::ServerConnectionOwner, public net::Reque
   net::EventLoop& loop() override { return loop_; }
   net::RequestRouter& router() override { return *this; }
   const net::ServerLimits& limits() const override { return limits_; }
+  const net::TlsPolicy& tls_policy() const override { return tls_policy_; }
+  std::uint64_t on_handshake_begun(net::ServerConnection&) override { return 1; }
+  void on_handshake_over(std::uint64_t) override {}
+  void when_handshake_may_go_on(std::uint64_t, std::function<void()> go_on) override { go_on(); }
   std::string_view date() override { return date_.at(clock_.now()); }
   bool is_draining() const override { return false; }
   net::ParsedRequest& request_space() override { return request_space_; }
@@ -215,6 +219,7 @@ class ServerHarness final : public net::ServerConnectionOwner, public net::Reque
   FakeClock clock_;
   net::EventLoop loop_{clock_};
   const net::ServerLimits limits_{.head_bytes_max = 4'096, .streams_max = 8};
+  const net::TlsPolicy tls_policy_;  // cleartext
   net::HttpDate date_;
   net::ParsedRequest request_space_;
   std::unordered_map<net::ServerConnection*, std::unique_ptr<net::ServerConnection>> connections_;
