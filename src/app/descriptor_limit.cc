@@ -20,9 +20,9 @@ std::size_t raise_descriptor_limit() {
   return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_max : former;
 }
 
-std::size_t connections_per_loop(std::size_t descriptors, std::size_t loop_count) {
+std::size_t connections_per_server(std::size_t descriptors, std::size_t server_count) {
   const std::size_t free = descriptors - std::min(descriptors, kept_descriptors);
-  return std::max(free / (2 * loop_count), connections_min);
+  return std::max(free / 4 * 3 / server_count, connections_min);
 }
 
 }  // namespace staithe::app

@@ -9,9 +9,9 @@ namespace staithe::app {
 // not enough to outlast a client that opens connections and says nothing.
 std::size_t raise_descriptor_limit();
 
-// How many of a loop's connections fit when `loop_count` loops share `descriptors`: some are kept
-// for the store and for engines, and a connection of the data plane needs a second one to its
-// engine.
-std::size_t connections_per_loop(std::size_t descriptors, std::size_t loop_count);
+// How many connections of one server fit when `server_count` of them share `descriptors`. Some are
+// kept for the store and the engines' pipes, and a quarter for connections to engines, which those
+// of clients share one after the other.
+std::size_t connections_per_server(std::size_t descriptors, std::size_t server_count);
 
 }  // namespace staithe::app

@@ -15,6 +15,7 @@
 
 #include "app/api_routes.h"
 #include "app/default_catalogue.h"
+#include "app/descriptor_limit.h"
 #include "app/feeds.h"
 #include "app/first_token.h"
 #include "app/front.h"
@@ -92,17 +93,19 @@ class ServingLoop {
     wire::ApiRouter& api;
     const gateway::Options& gateway_options;
     const std::atomic<bool>& is_serving;
+    net::ServerLimits limits;
   };
 
   explicit ServingLoop(const Shared& shared)
-      : loop_(shared.clock),
+      : limits_(shared.limits),
+        loop_(shared.clock),
         gateway_(loop_, shared.clock, random_, shared.tokens, shared.routes, shared.metrics,
                  shared.log, shared.gateway_options),
         front_(gateway_, shared.api, shared.metrics, shared.is_serving) {}
 
   void listen(net::Listener listener, net::TlsPolicy tls_policy) {
-    servers_.push_back(std::make_unique<net::HttpServer>(loop_, front_, std::move(listener),
-                                                         net::ServerLimits{}, tls_policy));
+    servers_.push_back(
+        std::make_unique<net::HttpServer>(loop_, front_, std::move(listener), limits_, tls_policy));
   }
   void start() {
     thread_ = Thread("loop", [this] { loop_.run(); });
@@ -123,6 +126,7 @@ class ServingLoop {
   }
 
  private:
+  const net::ServerLimits limits_;
   SystemRandom random_;
   net::EventLoop loop_;
   gateway::Gateway gateway_;
@@ -221,8 +225,9 @@ class Server {
     TRY(feeds.start());
 
     std::vector<std::unique_ptr<ServingLoop>> loops;
-    const ServingLoop::Shared shared{clock_, log_, metrics_,        tokens_,
-                                     routes, api,  gateway_options, is_serving_};
+    const ServingLoop::Shared shared{clock_,          log_,        metrics_,
+                                     tokens_,         routes,      api,
+                                     gateway_options, is_serving_, connection_limits()};
     for (std::size_t i = 0; i < served_.ports.front().listeners.size(); ++i) {
       ServingLoop& loop = *loops.emplace_back(std::make_unique<ServingLoop>(shared));
       for (ServedPort& port : served_.ports) {
@@ -311,6 +316,21 @@ class Server {
     return {.claims = {*store_, clock_, random_, catalogue_, options},
             .gateways = {*store_, clock_, random_, catalogue_, options},
             .deployments = {*store_, clock_, random_, catalogue_, options}};
+  }
+
+  net::ServerLimits connection_limits() const {
+    net::ServerLimits limits;
+    const std::size_t descriptors = raise_descriptor_limit();
+    std::size_t server_count = 0;
+    for (const ServedPort& port : served_.ports) server_count += port.listeners.size();
+    limits.connections_max =
+        std::min(limits.connections_max, connections_per_server(descriptors, server_count));
+    if (limits.connections_max * server_count < 10'000) {
+      log_.warning(
+          "few connections fit; raise the hard limit of open files (ulimit -Hn)",
+          {{"descriptors", descriptors}, {"connections", limits.connections_max * server_count}});
+    }
+    return limits;
   }
 
   // Lets open requests finish, up to the limit or a second signal.

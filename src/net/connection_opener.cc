@@ -57,9 +57,17 @@ void ConnectionOpener::begin_tls(std::string_view bytes) {
     case ClientHello::complete:
       break;
   }
+  begun_ = bytes;
+  transport_->set_interest(Transport::Interest::none);
+  owner_.when_handshake_may_go_on(handshake_, [this] { start_tls(); });
+}
+
+void ConnectionOpener::start_tls() {
+  const std::string first_bytes = std::exchange(begun_, {});
   std::unique_ptr<TlsSession> session = owner_.tls_policy().contexts->current()->accept();
   if (session == nullptr) return close();
-  transport_->start_tls(std::move(session), bytes);
+  transport_->set_interest(Transport::Interest::read);
+  transport_->start_tls(std::move(session), first_bytes);
 }
 
 void ConnectionOpener::end_handshake() {

@@ -39,6 +39,7 @@ class ConnectionOpener final : public ServerConnection, private TransportHandler
   void on_writable() override {}
 
   void begin_tls(std::string_view bytes);
+  void start_tls();
   void end_handshake();
   template <typename Connection>
   Connection& go_on_as();

@@ -16,6 +16,7 @@ constexpr std::int32_t connection_window_bytes = 1024 * 1024;
 constexpr std::chrono::milliseconds sweep_period{1'000};
 // How long a connection that has failed still reads for its client's sake.
 constexpr std::chrono::milliseconds linger_timeout{5'000};
+constexpr std::size_t linger_bytes_max = 256 * 1024;
 // How much a connection may hold for a client that does not read before new requests are refused.
 // Streams whose handlers heed their congestion stay below it, short of 100 that stall at once.
 constexpr std::size_t backlog_bytes_max = 8 * 1024 * 1024;
@@ -135,7 +136,7 @@ struct Http2Callbacks {
   }
   // Of a head, too: it is over, and nghttp2 has reset its stream.
   static int on_invalid_frame(nghttp2_session*, const nghttp2_frame*, int, void* user) {
-    self(user).head_ = {};
+    self(user).on_invalid_frame();
     return 0;
   }
   static int on_data(nghttp2_session*, std::uint8_t, std::int32_t stream_id,
@@ -388,7 +389,10 @@ void Http2Connection::close() {
 }
 
 void Http2Connection::on_bytes(std::string_view bytes) {
-  if (is_lingering_) return;
+  if (is_lingering_) {
+    linger_bytes_ += bytes.size();
+    return linger_bytes_ > linger_bytes_max ? close() : void();
+  }
   const ssize_t taken = nghttp2_session_mem_recv(
       session_, reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
   if (is_closed_) return;
@@ -412,6 +416,7 @@ int Http2Connection::take_header(std::string_view name, std::string_view value) 
 void Http2Connection::take_frame(const nghttp2_frame& frame) {
   if (is_closed_) return;
   if (is_flood(frame)) return calm_down();
+  if (frame.hd.type == NGHTTP2_GOAWAY) is_client_leaving_ = true;
   const bool is_end = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   if (frame.hd.type == NGHTTP2_HEADERS) {
     head_.is_begun = false;
@@ -447,7 +452,13 @@ void Http2Connection::calm_down() {
 }
 
 // A client that provokes a reset, by a frame that breaks the rules of its stream, makes us work for
-// nothing just as one that sends it (CVE-2025-8671).
+// nothing just as one that sends it (CVE-2025-8671). It is counted as the frame is read, before a
+// buffer full of them is, and again as the reset is sent, because nghttp2 tells not all of them.
+void Http2Connection::on_invalid_frame() {
+  head_ = {};
+  if (!resets_.take(loop().now())) calm_down();
+}
+
 void Http2Connection::on_own_reset(std::uint32_t error_code) {
   const bool is_ours = error_code == NGHTTP2_NO_ERROR || error_code == NGHTTP2_INTERNAL_ERROR ||
                        error_code == NGHTTP2_CANCEL;
@@ -565,6 +576,7 @@ void Http2Connection::take_stream_close(std::int32_t stream_id) {
 
 // An answer that was complete before its request: the rest is not wanted (RFC 9113 section 8.1).
 void Http2Connection::on_answer_sent(std::int32_t stream_id) {
+  resets_.give(1);
   const Stream* stream = find(stream_id);
   if (stream == nullptr || stream->is_request_whole_) return;
   nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, stream_id, NGHTTP2_NO_ERROR);
@@ -650,10 +662,10 @@ void Http2Connection::on_flushed() {
   if (is_closed_ || transport_->unsent_bytes() > 0) return;
   const bool is_over =
       nghttp2_session_want_read(session_) == 0 && nghttp2_session_want_write(session_) == 0;
-  if (is_over) is_failing_ ? start_linger() : close();
+  if (is_over) is_failing_ || is_client_leaving_ ? start_linger() : close();
 }
 
-// Closing with bytes unread would reset the connection, and the GOAWAY be lost with it.
+// Closing while the client still sends would reset the connection, and what we said be lost.
 void Http2Connection::start_linger() {
   if (std::exchange(is_lingering_, true)) return;
   for (auto& [id, stream] : streams_) stream->exchange_.cancel();

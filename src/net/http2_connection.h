@@ -84,6 +84,7 @@ class Http2Connection final : public ServerConnection, private TransportHandler 
   ssize_t offer_data(Stream& stream, std::size_t size_max, std::uint32_t& flags);
   int send_data(Stream& stream, const std::uint8_t* frame_head, std::size_t size);
   void on_answer_sent(std::int32_t stream_id);
+  void on_invalid_frame();
   void on_own_reset(std::uint32_t error_code);
 
   void open_exchange(std::int32_t stream_id, bool is_request_whole);
@@ -109,17 +110,21 @@ class Http2Connection final : public ServerConnection, private TransportHandler 
   std::unordered_map<std::int32_t, std::unique_ptr<Stream>> streams_;
   std::vector<std::int32_t> writable_;  // whose handlers wait to be told
   std::size_t unsent_bytes_ = 0;        // of all streams
+  std::size_t linger_bytes_ = 0;        // read for nothing
   HeadSpace head_;
   SkippedStreams skipped_streams_;
-  FloodGuard resets_{1000, 33};
-  FloodGuard control_frames_{10'000, 1'000};
+  // As many resets at once as a client may have streams: more in one read is more work for
+  // nothing than as many honest requests are. A new connection is cheap, so these are small.
+  FloodGuard resets_{256, 33};
+  FloodGuard control_frames_{500, 100};
   Instant idle_since_{};
   Instant head_begun_at_{};
   Instant sweep_due_ = Deadline::never;
   TurnWorkId pump_work_ = 0;
   bool is_draining_ = false;
-  bool is_failing_ = false;    // a GOAWAY with an error is on its way
-  bool is_lingering_ = false;  // it is sent, and so is our end
+  bool is_failing_ = false;         // a GOAWAY with an error is on its way
+  bool is_client_leaving_ = false;  // it has sent GOAWAY
+  bool is_lingering_ = false;       // it is sent, and so is our end
   bool is_closed_ = false;
 };
 

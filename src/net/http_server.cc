@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <deque>
 #include <map>
 #include <string_view>
 #include <unordered_map>
@@ -21,6 +22,8 @@ namespace staithe::net {
 namespace {
 
 constexpr int accepts_per_turn_max = 64;
+// Each is a good part of a millisecond, and requests take two turns.
+constexpr int handshakes_per_turn_max = 1;
 // How long accepting rests when the process is out of descriptors or memory.
 constexpr std::chrono::milliseconds accept_rest{100};
 constexpr std::string_view full_answer =
@@ -75,6 +78,26 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
     });
   }
 
+  void schedule_handshakes() {
+    if (handshake_timer_ != 0 || waiting_handshakes_.empty()) return;
+    handshake_timer_ = loop_.run_after(Duration::zero(), [this] {
+      handshake_timer_ = 0;
+      go_on_with_handshakes();
+    });
+  }
+
+  void go_on_with_handshakes() {
+    int left = handshakes_per_turn_max;
+    while (left > 0 && !waiting_handshakes_.empty()) {
+      const auto [handshake, go_on] = std::move(waiting_handshakes_.front());
+      waiting_handshakes_.pop_front();
+      if (!handshakes_.contains(handshake)) continue;
+      go_on();
+      --left;
+    }
+    schedule_handshakes();
+  }
+
   void stop_accepting() {
     if (!listener_.fd.is_open()) return;
     if (rest_timer_ == 0) loop_.unwatch(listener_.fd.get());
@@ -104,6 +127,8 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
 
   void shut_down() {
     loop_.cancel(std::exchange(drain_timer_, 0));
+    loop_.cancel(std::exchange(handshake_timer_, 0));
+    waiting_handshakes_.clear();
     stop_accepting();
     drained_ = nullptr;
     close_all();
@@ -139,6 +164,10 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
     return last_handshake_;
   }
   void on_handshake_over(std::uint64_t handshake) override { handshakes_.erase(handshake); }
+  void when_handshake_may_go_on(std::uint64_t handshake, std::function<void()> go_on) override {
+    waiting_handshakes_.emplace_back(handshake, std::move(go_on));
+    schedule_handshakes();
+  }
   void on_exchange_opened() override { ++exchange_count_; }
   void on_exchange_over() override { --exchange_count_; }
   void on_replaced(ServerConnection& connection, std::unique_ptr<ServerConnection> next) override {
@@ -165,9 +194,12 @@ struct HttpServer::Impl final : public FdHandler, public ServerConnectionOwner {
   std::unordered_map<ServerConnection*, std::unique_ptr<ServerConnection>> connections_;
   std::map<std::uint64_t, ServerConnection*> handshakes_;  // the oldest first
   std::uint64_t last_handshake_ = 0;
+  // Some may be over.
+  std::deque<std::pair<std::uint64_t, std::function<void()>>> waiting_handshakes_;
   std::size_t exchange_count_ = 0;
   TimerId rest_timer_ = 0;
   TimerId drain_timer_ = 0;
+  TimerId handshake_timer_ = 0;
   bool is_draining_ = false;
   std::function<void()> drained_;
 };

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -37,6 +38,10 @@ class ServerConnectionOwner {
   // unfinished, the oldest one's connection is closed.
   virtual std::uint64_t on_handshake_begun(ServerConnection& connection) = 0;
   virtual void on_handshake_over(std::uint64_t handshake) = 0;
+  // Calls `go_on` when the work of this handshake may be done, unless it is over before: it is the
+  // most that a stranger can make us do, so each turn does only some, and everyone else is served
+  // in between.
+  virtual void when_handshake_may_go_on(std::uint64_t handshake, std::function<void()> go_on) = 0;
   virtual void on_exchange_opened() = 0;
   virtual void on_exchange_over() = 0;
   // `next` goes on where `connection` leaves off; that one is destroyed after this turn.

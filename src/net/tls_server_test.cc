@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -544,6 +545,25 @@ TEST_F(TlsServerTest, the_oldest_of_too_many_handshakes_gives_way_and_honest_cli
   EXPECT_FALSE(half_open.at(9)->raw().is_gone());
   half_open.at(9)->poll();
   EXPECT_TRUE(half_open.at(9)->is_established()) << "the newest was not dropped";
+}
+
+TEST_F(TlsServerTest, a_crowd_of_handshakes_is_worked_off_between_the_requests_of_others) {
+  serve();
+  answer_at_end("hello");
+  RawPeer other = RawPeer::connect(port_);
+  std::vector<std::unique_ptr<TlsPeer>> crowd;
+  for (int i = 0; i < 30; ++i) crowd.push_back(std::make_unique<TlsPeer>(port_));
+  ASSERT_TRUE(until([&] { return server_->connection_count() == 31; }));
+  for (const auto& peer : crowd) peer->raw().send(peer->take_first_flight());
+  other.send(get);
+  const auto answered_count = [&] {
+    return std::count_if(crowd.begin(), crowd.end(),
+                         [](const auto& peer) { return !peer->raw().received().empty(); });
+  };
+  ASSERT_TRUE(until([&] { return server_->handshake_count() == 30; }));
+  EXPECT_TRUE(other.has_received("hello"));
+  EXPECT_LE(answered_count(), 8);
+  EXPECT_TRUE(until([&] { return answered_count() == 30; }));
 }
 
 TEST_F(TlsServerTest, garbage_instead_of_a_handshake_ends_the_connection) {

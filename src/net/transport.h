@@ -62,8 +62,8 @@ class Transport final : private FdHandler {
   bool is_connecting() const { return is_connecting_; }
   int fd() const { return fd_.get(); }
 
-  // Goes on in TLS, in which `first_bytes` are the first that came. As read_now(), but within
-  // on_bytes() only, as the last thing there.
+  // Goes on in TLS, in which `first_bytes` are the first that came. As read_now(); as the last
+  // thing of whoever calls, which may be on_bytes().
   void start_tls(std::unique_ptr<TlsSession> session, std::string_view first_bytes);
   bool is_secure() const { return tls_ != nullptr; }
   const TlsSession* tls() const { return tls_.get(); }

@@ -15,6 +15,8 @@ constexpr std::string_view catalog =
     R"({"href":"/openapi.json","type":"application/json"},)"
     R"({"href":"/openapi.yaml","type":"application/yaml"}]}]})";
 
+constexpr std::size_t unkept_bytes_max = 16 * 1024;
+
 struct Document {
   std::string_view media_type;
   std::string_view text;
@@ -35,20 +37,27 @@ class UnaryExchange final : public CallExchange {
       : CallExchange(std::move(parts), head),
         slot_(std::make_shared<Slot>(Slot{this})),
         body_bytes_max_(dialect_.body_bytes_max(request_)) {
-    is_body_read_ =
-        request_.method != "GET" && request_.method != "HEAD" && request_.method != "DELETE";
-    is_too_large_ = is_body_read_ && head.body.kind == net::BodyFraming::Kind::length &&
-                    head.body.length > body_bytes_max_;
+    is_body_read_ = request_.method != "GET" && request_.method != "HEAD" &&
+                    request_.method != "DELETE" && !find_document(request_.path);
+    if (is_body_read_ && head.body.kind == net::BodyFraming::Kind::length) {
+      declared_bytes_ = head.body.length;
+    }
+    is_too_large_ = declared_bytes_ > body_bytes_max_;
   }
   ~UnaryExchange() override { slot_->handler = nullptr; }
 
   void on_body(std::string_view bytes) override {
     if (!is_body_read_ || is_over_) return;
-    if (is_too_large_ || request_.body.size() + bytes.size() > body_bytes_max_) {
-      is_too_large_ = true;
+    // Whose it is, is asked before its first byte is taken: a stranger's body is not kept, and a
+    // long one not waited for.
+    if (body_bytes_ == 0) is_body_kept_ = authenticate().has_value();
+    body_bytes_ += bytes.size();
+    is_too_large_ = is_too_large_ || body_bytes_ > body_bytes_max_;
+    const std::uint64_t expected_bytes = std::max<std::uint64_t>(body_bytes_, declared_bytes_);
+    if (is_too_large_ || (!is_body_kept_ && expected_bytes > unkept_bytes_max)) {
       return refuse_body();
     }
-    request_.body += bytes;
+    if (is_body_kept_) request_.body += bytes;
   }
 
   void on_request_end() override {
@@ -147,7 +156,10 @@ class UnaryExchange final : public CallExchange {
 
   const std::shared_ptr<Slot> slot_;
   const std::size_t body_bytes_max_;
+  std::uint64_t declared_bytes_ = 0;
+  std::size_t body_bytes_ = 0;  // received
   bool is_body_read_ = false;
+  bool is_body_kept_ = false;
   bool is_too_large_ = false;
 };
 
