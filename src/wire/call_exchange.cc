@@ -110,4 +110,9 @@ void CallExchange::finish(const RawAnswer& answer, Code code) {
   exchange_.finish_with(trailers);
 }
 
+void CallExchange::on_cancelled() {
+  if (std::exchange(is_over_, true)) return;
+  context_.metrics.count(method_, dialect_, Code::cancelled, context_.clock.instant() - started_);
+}
+
 }  // namespace staithe::wire

@@ -35,6 +35,8 @@ class CallExchange : public net::ExchangeHandler {
   void send(RawAnswer answer, Code code);
   void send_head(const RawAnswer& answer);
   void finish(const RawAnswer& answer, Code code);
+  // The client has gone.
+  void on_cancelled() override;
 
   const ApiContext& context_;
   net::Exchange& exchange_;

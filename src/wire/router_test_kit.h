@@ -189,6 +189,18 @@ class RouterTest : public ::testing::Test {
     clock_.advance(by);
     net::testing::run_turns(loop_, 2);
   }
+  // Calls of a method that came to this, as the metrics tell.
+  int counted(const std::string& method, const std::string& code) const {
+    const std::string text = metrics_.render();
+    for (std::size_t at = 0; at < text.size(); at = text.find('\n', at) + 1) {
+      const std::string line = text.substr(at, text.find('\n', at) - at);
+      const bool is_it = line.starts_with("staithe_api_requests_total{") &&
+                         line.find("method=\"" + method + "\"") != std::string::npos &&
+                         line.find("code=\"" + code + "\"") != std::string::npos;
+      if (is_it) return std::stoi(line.substr(line.rfind(' ') + 1));
+    }
+    return 0;
+  }
   // Runs both ends until neither has anything left to say.
   void settle() {
     for (int i = 0; i < 20; ++i) {

@@ -46,8 +46,6 @@ class StreamExchange final : public CallExchange {
     if (!slot_->is_congested()) go_on();
   }
 
-  void on_cancelled() override { is_over_ = true; }
-
  private:
   struct Slot {
     StreamExchange* handler = nullptr;         // of the loop's thread

@@ -1,6 +1,9 @@
 #include <chrono>
+#include <condition_variable>
+#include <mutex>
 #include <string>
 
+#include "base/thread.h"
 #include "coreweave/inference/v1alpha1/gateway.pb.h"
 #include "wire/router_test_kit.h"
 
@@ -189,6 +192,7 @@ TEST_P(Streams, the_deadline_ends_a_stream_in_the_middle) {
   const StreamView all = wait(id);
   EXPECT_EQ(all.messages.size(), 1u);
   EXPECT_EQ(all.code, "DEADLINE_EXCEEDED");
+  EXPECT_EQ(counted("Watch", "DEADLINE_EXCEEDED"), 1);
   EXPECT_TRUE(call.is_destroyed);
   // The method may not have noticed yet.
   send(call, "late");
@@ -217,6 +221,8 @@ TEST_P(Streams, a_client_that_resets_its_stream_ends_the_call) {
   call.answers->end({}, {});
   settle();
   EXPECT_EQ(server_->exchange_count(), 0u);
+  EXPECT_EQ(counted("Chat", "CANCELLED"), 1);
+  EXPECT_EQ(counted("Chat", "OK"), 0);
 }
 
 TEST_P(Streams, a_client_that_hangs_up_ends_the_call) {
@@ -329,6 +335,43 @@ TEST_P(Streams, a_method_that_heeds_congestion_holds_little_and_loses_nothing) {
     ASSERT_TRUE(read_text(all.messages[i]).starts_with(std::to_string(i) + "."));
   }
   EXPECT_GT(script_.last().writable_count, 1);
+}
+
+TEST_P(Streams, a_method_may_answer_from_a_thread_of_its_own) {
+  constexpr int count = 3'000;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool is_stopped = false;  // guarded by mutex
+  script_.when_writable = [&mutex, &changed](OpenCall&) {
+    const std::lock_guard lock(mutex);
+    changed.notify_all();
+  };
+  const auto id = watch();
+  const std::shared_ptr<AnswerStream> answers = opened().answers;
+  Thread writer("writer", [&mutex, &changed, &is_stopped, answers] {
+    for (int i = 0; i < count; ++i) {
+      std::unique_lock lock(mutex);
+      changed.wait(lock, [&] { return is_stopped || !answers->is_congested(); });
+      if (is_stopped) return;
+      lock.unlock();
+      answers->send(std::make_unique<Text>(text(std::to_string(i) + std::string(500, '.'))));
+    }
+    answers->end({}, {});
+  });
+  const bool is_whole = poll_until([&] { return peer_->answer(id).is_ended; });
+  {
+    const std::lock_guard lock(mutex);
+    is_stopped = true;
+    changed.notify_all();
+  }
+  writer.join();
+  ASSERT_TRUE(is_whole) << "the writer was not told to go on";
+  const StreamView all = view(id);
+  EXPECT_EQ(all.code, "OK");
+  ASSERT_EQ(all.messages.size(), static_cast<std::size_t>(count));
+  for (int i = 0; i < count; ++i) {
+    ASSERT_TRUE(read_text(all.messages[i]).starts_with(std::to_string(i) + "."));
+  }
 }
 
 TEST_P(Streams, small_questions_do_not_pile_up_large_answers) {

@@ -70,8 +70,6 @@ class UnaryExchange final : public CallExchange {
     method_ == nullptr ? refuse() : run();
   }
 
-  void on_cancelled() override { is_over_ = true; }
-
  private:
   struct Slot {
     UnaryExchange* handler;  // of the loop's thread
@@ -142,10 +140,11 @@ class UnaryExchange final : public CallExchange {
 
   void send_document(const Document& document) {
     if (request_.method != "GET" && request_.method != "HEAD") {
-      RawAnswer answer = plain_refusal(405, "the document can only be read; use GET");
-      if (request_.method == "OPTIONS") answer = RawAnswer{.status = 204};
+      const bool is_asked = request_.method == "OPTIONS";
+      RawAnswer answer = is_asked ? RawAnswer{.status = 204}
+                                  : plain_refusal(405, "the document can only be read; use GET");
       answer.headers.emplace_back("Allow", "GET, HEAD, OPTIONS");
-      return send(std::move(answer), Code::unimplemented);
+      return send(std::move(answer), is_asked ? Code::ok : Code::unimplemented);
     }
     RawAnswer answer;
     answer.headers.emplace_back("Content-Type", document.media_type);
