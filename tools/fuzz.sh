@@ -1,6 +1,7 @@
 #!/bin/bash
 # tools/fuzz.sh [NAME|all [SECONDS]]: runs fuzz targets from build-fuzz/ on the corpus fuzz/corpus/NAME, as many at a time
-# as there are jobs. What a run finds new is kept in build-fuzz/corpus/NAME, a crash in build-fuzz/crashes/.
+# as there are jobs. What a run finds new is kept in build-fuzz/corpus/NAME, a crash in build-fuzz/crashes/. With
+# STAITHE_FUZZ_SEED it goes the same way every time.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 cd "$root"
@@ -31,7 +32,7 @@ fuzz_one() {
   mkdir -p "${corpora[0]}"
   [ ! -d "fuzz/corpus/$name" ] || corpora+=("fuzz/corpus/$name")
   exec "build-fuzz/fuzz/$1" -max_total_time="$seconds" -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-    -artifact_prefix="build-fuzz/crashes/$name-" "${corpora[@]}" </dev/null >"build-fuzz/logs/$name.log" 2>&1
+    -seed="${STAITHE_FUZZ_SEED:-0}" -artifact_prefix="build-fuzz/crashes/$name-" "${corpora[@]}" </dev/null >"build-fuzz/logs/$name.log" 2>&1
 }
 
 executions_of() { sed -n 's/^stat::number_of_executed_units: *//p' "build-fuzz/logs/$1.log" | tail -n 1; }
