@@ -33,6 +33,9 @@ def mend_deployment(body):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
+    # An empty id asks for one of ours, and then Schemathesis would look for what it made under the empty one.
+    if case.method.upper() == "POST" and isinstance(case.body, dict) and case.body.get("id") == "":
+        del case.body["id"]
     # What is meant to be wrong stays so, and of the others every fourth stays as it was drawn.
     is_meant_well = case.meta is not None and case.meta.generation.mode.is_positive
     number = zlib.crc32(repr(case.body).encode())
