@@ -185,6 +185,8 @@ class RouterTest : public ::testing::Test {
     server_ = std::make_unique<net::HttpServer>(loop_, *router_, std::move(listener));
     peer_.emplace(port_);
   }
+  // Before what a test has of its own, which open calls use.
+  void TearDown() override { server_.reset(); }
   void advance(Duration by) {
     clock_.advance(by);
     net::testing::run_turns(loop_, 2);
