@@ -38,9 +38,8 @@ struct Config {
   std::string tls_listen;       // a port of its own for https
   bool cleartext = true;        // false: the one port speaks https only
 
-  std::string
-      public_url;      // how clients reach this server; empty: the scheme and the address served
-  std::string domain;  // non-empty: gateways get host names below it
+  std::string public_url;                 // how clients reach this server; empty: as it is served
+  std::string domain;                     // non-empty: gateways get host names below it
   std::vector<std::string> cors_origins;  // web pages that may call the API; "*": all
 
   std::string zone = "US-LOCAL-01A";           // of the detected machine

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/encoding.h"
+#include "net/outgoing_bytes.h"
 
 namespace staithe::net {
 namespace {
@@ -56,9 +57,8 @@ class Http2Connection::Stream final : public Exchange {
   ~Stream() override { connection_.loop().cancel(resume_timer_); }
   // Nothing is sent any more.
   void forget_unsent() {
-    connection_.unsent_bytes_ -= unsent_bytes();
-    unsent_ = {};
-    sent_ = 0;
+    connection_.unsent_bytes_ -= unsent_.size();
+    unsent_.clear();
   }
 
   void send_head(const AnswerHead& head) override;
@@ -66,7 +66,7 @@ class Http2Connection::Stream final : public Exchange {
   void finish_with(const HeaderList& trailers) override;
   void abort() override;
   bool is_congested() const override { return is_congested_; }
-  std::size_t unsent_bytes() const override { return unsent_.size() - sent_; }
+  std::size_t unsent_bytes() const override { return unsent_.size(); }
   void pause_body() override { is_paused_ = true; }
   void resume_body() override;
   std::string_view peer_address() const override { return connection_.peer_address_; }
@@ -88,8 +88,7 @@ class Http2Connection::Stream final : public Exchange {
   Http2Connection& connection_;
   const std::int32_t id_;
   ExchangeSlot exchange_;
-  std::string unsent_;  // from sent_ on
-  std::size_t sent_ = 0;
+  OutgoingBytes unsent_;
   std::vector<OwnedField> trailers_;
   std::string kept_body_;          // of a paused request
   std::uint64_t answer_left_ = 0;  // of an answer with a length
@@ -228,8 +227,8 @@ void Http2Connection::Stream::send_body(std::string_view bytes) {
     answer_left_ -= bytes.size();
   }
   if (bytes.empty()) return;
-  if (unsent_.empty()) answer_pace_.begin(loop().now());
-  unsent_ += bytes;
+  if (unsent_.is_empty()) answer_pace_.begin(loop().now());
+  unsent_.back() += bytes;
   connection_.unsent_bytes_ += bytes.size();
   if (unsent_bytes() > high_water_bytes) is_congested_ = true;
   resume_data();
@@ -610,19 +609,12 @@ int Http2Connection::send_data(Stream& stream, const std::uint8_t* frame_head, s
   transport_->send_with([&](std::string& out) {
     constexpr std::size_t frame_head_size = 9;
     out.append(text(frame_head, frame_head_size));
-    out.append(stream.unsent_, stream.sent_, size);
+    out.append(stream.unsent_.view().substr(0, size));
   });
-  stream.sent_ += size;
+  stream.unsent_.take(size);
   unsent_bytes_ -= size;
   stream.answer_pace_.take(size, owner_.limits().pace_bytes_min, loop().now());
   control_frames_.give(static_cast<double>(size) / bytes_per_frame);
-  if (stream.unsent_bytes() == 0) {
-    stream.unsent_ = {};
-    stream.sent_ = 0;
-  } else if (stream.sent_ > Exchange::high_water_bytes) {
-    stream.unsent_.erase(0, stream.sent_);
-    stream.sent_ = 0;
-  }
   if (stream.is_congested_ && stream.unsent_bytes() <= Exchange::low_water_bytes) {
     stream.is_congested_ = false;
     writable_.push_back(stream.id_);

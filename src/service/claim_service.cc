@@ -104,12 +104,10 @@ void ClaimService::get(const Caller& caller, const pb::GetCapacityClaimRequest& 
 
 std::optional<Result<pb::GetCapacityClaimResponse>> ClaimService::get_at_hand(
     const Caller& caller, const pb::GetCapacityClaimRequest& request) {
-  const auto id = read_id(request.id());
-  if (!id) return id.error();
-  const auto claim = at_hand_.peek(store_, *id);
-  if (claim == nullptr) return std::nullopt;
-  if (!is_owned(claim->value, caller)) return errors::not_found(Kind::claim, *id);
-  return answer<pb::GetCapacityClaimResponse>(claim->value, caller);
+  using Response = pb::GetCapacityClaimResponse;
+  return answer_at_hand<Response>(
+      at_hand_, store_, caller, request.id(),
+      [&caller](const model::CapacityClaim& claim) { return answer<Response>(claim, caller); });
 }
 
 void ClaimService::create(const Caller& caller, const pb::CreateCapacityClaimRequest& request,

@@ -163,12 +163,10 @@ void DeploymentService::get(const Caller& caller, const pb::GetDeploymentRequest
 
 std::optional<Result<pb::GetDeploymentResponse>> DeploymentService::get_at_hand(
     const Caller& caller, const pb::GetDeploymentRequest& request) {
-  const auto id = read_id(request.id());
-  if (!id) return id.error();
-  const auto deployment = at_hand_.peek(store_, *id);
-  if (deployment == nullptr) return std::nullopt;
-  if (!is_owned(deployment->value, caller)) return errors::not_found(Kind::deployment, *id);
-  return answer<pb::GetDeploymentResponse>(deployment->value);
+  using Response = pb::GetDeploymentResponse;
+  return answer_at_hand<Response>(
+      at_hand_, store_, caller, request.id(),
+      [](const model::Deployment& deployment) { return answer<Response>(deployment); });
 }
 
 void DeploymentService::create(const Caller& caller, const pb::CreateDeploymentRequest& request,

@@ -124,12 +124,10 @@ void GatewayService::get(const Caller& caller, const pb::GetGatewayRequest& requ
 
 std::optional<Result<pb::GetGatewayResponse>> GatewayService::get_at_hand(
     const Caller& caller, const pb::GetGatewayRequest& request) {
-  const auto id = read_id(request.id());
-  if (!id) return id.error();
-  const auto gateway = at_hand_.peek(store_, *id);
-  if (gateway == nullptr) return std::nullopt;
-  if (!is_owned(gateway->value, caller)) return errors::not_found(Kind::gateway, *id);
-  return answer<pb::GetGatewayResponse>(gateway->value);
+  using Response = pb::GetGatewayResponse;
+  return answer_at_hand<Response>(
+      at_hand_, store_, caller, request.id(),
+      [](const model::Gateway& gateway) { return answer<Response>(gateway); });
 }
 
 void GatewayService::create(const Caller& caller, const pb::CreateGatewayRequest& request,

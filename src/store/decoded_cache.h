@@ -22,6 +22,7 @@ class DecodedCache {
 
   DecodedCache(Kind kind, Decode decode) : kind_(kind), decode_(decode) {}
 
+  Kind kind() const { return kind_; }
   // Null when the record is not at hand, or does not parse, which reading it will tell.
   std::shared_ptr<const Versioned<T>> peek(Store& store, std::string_view id) {
     const std::shared_ptr<const Record> record = store.peek(kind_, id);

@@ -36,8 +36,8 @@ std::unique_ptr<net::ExchangeHandler> ApiRouter::on_request(const net::RequestHe
   Dialect::Chosen chosen = dialect.choose(request);
   const bool is_stream = chosen.method != nullptr && chosen.method->kind != Method::Kind::unary;
   CallExchange::Parts parts{context_, exchange, dialect, std::move(request), std::move(chosen)};
-  return is_stream ? make_stream_exchange(std::move(parts), head)
-                   : make_unary_exchange(std::move(parts), head);
+  return is_stream ? make_stream_exchange(std::move(parts))
+                   : make_unary_exchange(std::move(parts), head.body);
 }
 
 }  // namespace staithe::wire

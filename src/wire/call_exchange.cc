@@ -19,7 +19,7 @@ std::string request_id_of(const RawRequest& request, Random& random) {
 
 }  // namespace
 
-CallExchange::CallExchange(Parts parts, const net::RequestHead&)
+CallExchange::CallExchange(Parts parts)
     : context_(parts.context),
       exchange_(parts.exchange),
       dialect_(parts.dialect),
@@ -77,7 +77,6 @@ Result<Call> CallExchange::begin(auth::Principal principal) {
 
 void CallExchange::send(RawAnswer answer, Code code) {
   if (is_over_) return;
-  context_.options.cors.allow(request_, answer.headers);
   net::AnswerHead head = make_head(answer);
   if (answer.has_body && answer.trailers.empty()) head.content_length = answer.body.size();
   exchange_.send_head(head);
@@ -85,15 +84,12 @@ void CallExchange::send(RawAnswer answer, Code code) {
   finish(answer, code);
 }
 
-void CallExchange::send_head(const RawAnswer& answer) {
-  Metadata more;
-  context_.options.cors.allow(request_, more);
-  net::AnswerHead head = make_head(answer);
-  for (const auto& [name, value] : more) head.headers.add(name, std::string_view(value));
-  exchange_.send_head(head);
+void CallExchange::send_head(RawAnswer answer) {
+  exchange_.send_head(make_head(answer));
 }
 
-net::AnswerHead CallExchange::make_head(const RawAnswer& answer) const {
+net::AnswerHead CallExchange::make_head(RawAnswer& answer) const {
+  context_.options.cors.allow(request_, answer.headers);
   net::AnswerHead head{.status = answer.status, .has_body = answer.has_body};
   head.headers.reserve(answer.headers.size() + 2);
   for (const auto& [name, value] : answer.headers) head.headers.add(name, std::string_view(value));

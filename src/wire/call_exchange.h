@@ -21,7 +21,7 @@ class CallExchange : public net::ExchangeHandler {
   };
 
  protected:
-  CallExchange(Parts parts, const net::RequestHead& head);
+  explicit CallExchange(Parts parts);
   ~CallExchange() override;
 
   // Who calls, unless the method is public. The error says nothing about why there is nobody.
@@ -33,7 +33,8 @@ class CallExchange : public net::ExchangeHandler {
   virtual void on_deadline() = 0;
 
   void send(RawAnswer answer, Code code);
-  void send_head(const RawAnswer& answer);
+  // Both let the page of another origin read the answer, if it may.
+  void send_head(RawAnswer answer);
   void finish(const RawAnswer& answer, Code code);
   // The client has gone.
   void on_cancelled() override;
@@ -47,7 +48,8 @@ class CallExchange : public net::ExchangeHandler {
   bool is_over_ = false;
 
  private:
-  net::AnswerHead make_head(const RawAnswer& answer) const;
+  // Views into `answer`.
+  net::AnswerHead make_head(RawAnswer& answer) const;
 
   const std::string request_id_;
   const Instant started_;
@@ -56,9 +58,8 @@ class CallExchange : public net::ExchangeHandler {
 
 // A call with one message each way.
 std::unique_ptr<net::ExchangeHandler> make_unary_exchange(CallExchange::Parts parts,
-                                                          const net::RequestHead& head);
+                                                          const net::BodyFraming& body);
 // Any other. Null if the call was over at once.
-std::unique_ptr<net::ExchangeHandler> make_stream_exchange(CallExchange::Parts parts,
-                                                           const net::RequestHead& head);
+std::unique_ptr<net::ExchangeHandler> make_stream_exchange(CallExchange::Parts parts);
 
 }  // namespace staithe::wire

@@ -95,29 +95,22 @@ Result<MessagePtr> read_get(const Method& method, const RawRequest& request, Mes
 Dialect::Chosen ConnectDialect::choose(const RawRequest& request) const {
   const Method* method = paths_.find(request.path);
   if (method == nullptr) {
-    RawAnswer answer = write_error({.code = Code::unimplemented,
-                                    .message = fmt::format("there is no method {}", request.path),
-                                    .reason = "UNKNOWN_METHOD"},
-                                   request);
+    RawAnswer answer = write_error(unknown_method(request.path), request);
     if (!paths_.knows_service_of(request.path)) answer.status = 404;
     return {.method = nullptr, .refusal = std::move(answer)};
   }
   const bool is_get = may_get(request) && !method->has_side_effects;
   if (request.method != "POST" && !is_get) {
-    RawAnswer answer = plain_refusal(405, "this method is called with POST");
-    answer.headers.emplace_back(
-        "Allow", method->has_side_effects ? "POST, OPTIONS" : "GET, HEAD, POST, OPTIONS");
-    return {.method = nullptr, .refusal = std::move(answer)};
+    return {.method = nullptr,
+            .refusal = refuse_verb(method->has_side_effects ? "POST, OPTIONS"
+                                                            : "GET, HEAD, POST, OPTIONS")};
   }
-  if (method->kind != Method::Kind::unary || !format_of(request)) {
-    const std::string_view types = method->kind == Method::Kind::unary
-                                       ? "application/proto, application/json"
-                                       : "application/connect+proto, application/connect+json";
-    RawAnswer answer = plain_refusal(
-        415,
-        fmt::format("the media type \"{}\" is not understood; send {}", request.media_type, types));
-    answer.headers.emplace_back("Accept-Post", types);
-    return {.method = nullptr, .refusal = std::move(answer)};
+  if (method->kind != Method::Kind::unary) {
+    return {.method = nullptr,
+            .refusal = refuse_media_type(request.media_type, ConnectStreamDialect::media_types)};
+  }
+  if (!format_of(request)) {
+    return {.method = nullptr, .refusal = refuse_media_type(request.media_type, media_types)};
   }
   return {.method = method, .refusal = {}};
 }

@@ -14,6 +14,7 @@ namespace staithe::wire {
 class ConnectDialect final : public Dialect {
  public:
   static constexpr std::string_view binary_type = "application/proto";
+  static constexpr std::string_view media_types = "application/proto, application/json";
 
   ConnectDialect(const RpcPaths& paths, std::size_t message_bytes_max)
       : paths_(paths), message_bytes_max_(message_bytes_max) {}
@@ -36,6 +37,9 @@ class ConnectStreamDialect final : public Dialect {
  public:
   ConnectStreamDialect(const RpcPaths& paths, std::size_t message_bytes_max)
       : paths_(paths), message_bytes_max_(message_bytes_max) {}
+
+  static constexpr std::string_view media_types =
+      "application/connect+proto, application/connect+json";
 
   static bool claims(std::string_view media_type) {
     return media_type.starts_with("application/connect+");

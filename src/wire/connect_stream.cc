@@ -102,26 +102,16 @@ class ConnectStream final : public StreamCodec {
 Dialect::Chosen ConnectStreamDialect::choose(const RawRequest& request) const {
   const Method* method = paths_.find(request.path);
   if (request.method != "POST") {
-    RawAnswer answer = plain_refusal(405, "this method is called with POST");
-    answer.headers.emplace_back("Allow", "POST, OPTIONS");
-    return {.method = nullptr, .refusal = std::move(answer)};
+    return {.method = nullptr, .refusal = refuse_verb("POST, OPTIONS")};
   }
   const bool is_unary = method != nullptr && method->kind == Method::Kind::unary;
   if (is_unary || !stream_format_of(request)) {
-    const std::string_view types = is_unary ? "application/proto, application/json"
-                                            : "application/connect+proto, application/connect+json";
-    RawAnswer answer = plain_refusal(
-        415,
-        fmt::format("the media type \"{}\" is not understood; send {}", request.media_type, types));
-    answer.headers.emplace_back("Accept-Post", types);
-    return {.method = nullptr, .refusal = std::move(answer)};
+    return {.method = nullptr,
+            .refusal = refuse_media_type(request.media_type,
+                                         is_unary ? ConnectDialect::media_types : media_types)};
   }
   if (method != nullptr) return {.method = method, .refusal = {}};
-  return {.method = nullptr,
-          .refusal = write_error({.code = Code::unimplemented,
-                                  .message = fmt::format("there is no method {}", request.path),
-                                  .reason = "UNKNOWN_METHOD"},
-                                 request)};
+  return {.method = nullptr, .refusal = write_error(unknown_method(request.path), request)};
 }
 
 std::size_t ConnectStreamDialect::body_bytes_max(const RawRequest&) const {

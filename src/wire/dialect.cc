@@ -60,6 +60,25 @@ RawAnswer plain_refusal(std::uint16_t status, std::string_view text) {
   return answer;
 }
 
+RawAnswer refuse_verb(std::string_view allowed) {
+  RawAnswer answer = plain_refusal(405, fmt::format("use one of {}", allowed));
+  answer.headers.emplace_back("Allow", allowed);
+  return answer;
+}
+
+RawAnswer refuse_media_type(std::string_view given, std::string_view accepted) {
+  RawAnswer answer = plain_refusal(
+      415, fmt::format("the media type \"{}\" is not understood; send one of {}", given, accepted));
+  answer.headers.emplace_back("Accept-Post", accepted);
+  return answer;
+}
+
+Error unknown_method(std::string_view path) {
+  return {.code = Code::unimplemented,
+          .message = fmt::format("there is no method {}", path),
+          .reason = "UNKNOWN_METHOD"};
+}
+
 Error body_too_large(std::size_t bytes_max) {
   return {.code = Code::resource_exhausted,
           .message = fmt::format("the body is larger than {} bytes", bytes_max),

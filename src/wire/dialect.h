@@ -116,6 +116,11 @@ RawRequest make_raw_request(const net::RequestHead& head);
 
 // A refusal for people: RPC clients go by its status. A JSON body would be read as an RPC error.
 RawAnswer plain_refusal(std::uint16_t status, std::string_view text);
+// 405 and 415, with the lists that Allow and Accept-Post carry.
+RawAnswer refuse_verb(std::string_view allowed);
+RawAnswer refuse_media_type(std::string_view given, std::string_view accepted);
+
+Error unknown_method(std::string_view path);
 
 Error body_too_large(std::size_t bytes_max);
 

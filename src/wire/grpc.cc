@@ -177,20 +177,16 @@ bool GrpcDialect::claims(Flavor flavor, std::string_view media_type) {
 
 Dialect::Chosen GrpcDialect::choose(const RawRequest& request) const {
   if (request.method != "POST") {
-    RawAnswer answer = plain_refusal(405, "methods are called with POST");
-    answer.headers.emplace_back("Allow", "POST, OPTIONS");
-    return {.method = nullptr, .refusal = std::move(answer)};
+    return {.method = nullptr, .refusal = refuse_verb("POST, OPTIONS")};
   }
   if (!form_of(flavor_, request.media_type)) {
-    return {.method = nullptr,
-            .refusal = plain_refusal(415, "messages are understood as +proto and as +json")};
+    const std::string_view base = flavor_ == Flavor::web ? web_type : grpc_type;
+    return {
+        .method = nullptr,
+        .refusal = refuse_media_type(request.media_type, fmt::format("{0}+proto, {0}+json", base))};
   }
   if (const Method* method = paths_.find(request.path)) return {.method = method, .refusal = {}};
-  return {.method = nullptr,
-          .refusal = write_error({.code = Code::unimplemented,
-                                  .message = fmt::format("there is no method {}", request.path),
-                                  .reason = "UNKNOWN_METHOD"},
-                                 request)};
+  return {.method = nullptr, .refusal = write_error(unknown_method(request.path), request)};
 }
 
 std::size_t GrpcDialect::body_bytes_max(const RawRequest& request) const {

@@ -11,8 +11,8 @@ namespace {
 // emptied when the call is over; what it sends is done on the loop, in its order.
 class StreamExchange final : public CallExchange {
  public:
-  StreamExchange(Parts parts, const net::RequestHead& head)
-      : CallExchange(std::move(parts), head),
+  explicit StreamExchange(Parts parts)
+      : CallExchange(std::move(parts)),
         slot_(std::make_shared<Slot>()),
         answers_(std::make_shared<Answers>(slot_, exchange_.loop())) {
     slot_->handler = this;
@@ -172,9 +172,8 @@ class StreamExchange final : public CallExchange {
 
 }  // namespace
 
-std::unique_ptr<net::ExchangeHandler> make_stream_exchange(CallExchange::Parts parts,
-                                                           const net::RequestHead& head) {
-  auto stream = std::make_unique<StreamExchange>(std::move(parts), head);
+std::unique_ptr<net::ExchangeHandler> make_stream_exchange(CallExchange::Parts parts) {
+  auto stream = std::make_unique<StreamExchange>(std::move(parts));
   if (!stream->start()) return nullptr;
   return stream;
 }

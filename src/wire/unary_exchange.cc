@@ -33,14 +33,14 @@ std::optional<Document> find_document(std::string_view path) {
 // gone: what it holds is a slot that this handler empties when it goes.
 class UnaryExchange final : public CallExchange {
  public:
-  UnaryExchange(Parts parts, const net::RequestHead& head)
-      : CallExchange(std::move(parts), head),
+  UnaryExchange(Parts parts, const net::BodyFraming& body)
+      : CallExchange(std::move(parts)),
         slot_(std::make_shared<Slot>(Slot{this})),
         body_bytes_max_(dialect_.body_bytes_max(request_)) {
     is_body_read_ = request_.method != "GET" && request_.method != "HEAD" &&
                     request_.method != "DELETE" && !find_document(request_.path);
-    if (is_body_read_ && head.body.kind == net::BodyFraming::Kind::length) {
-      declared_bytes_ = head.body.length;
+    if (is_body_read_ && body.kind == net::BodyFraming::Kind::length) {
+      declared_bytes_ = body.length;
     }
     is_too_large_ = declared_bytes_ > body_bytes_max_;
   }
@@ -140,11 +140,9 @@ class UnaryExchange final : public CallExchange {
 
   void send_document(const Document& document) {
     if (request_.method != "GET" && request_.method != "HEAD") {
-      const bool is_asked = request_.method == "OPTIONS";
-      RawAnswer answer = is_asked ? RawAnswer{.status = 204}
-                                  : plain_refusal(405, "the document can only be read; use GET");
-      answer.headers.emplace_back("Allow", "GET, HEAD, OPTIONS");
-      return send(std::move(answer), is_asked ? Code::ok : Code::unimplemented);
+      refusal_ = refuse_verb("GET, HEAD, OPTIONS");
+      return request_.method == "OPTIONS" ? send_options()
+                                          : send(std::move(refusal_), Code::unimplemented);
     }
     RawAnswer answer;
     answer.headers.emplace_back("Content-Type", document.media_type);
@@ -165,8 +163,8 @@ class UnaryExchange final : public CallExchange {
 }  // namespace
 
 std::unique_ptr<net::ExchangeHandler> make_unary_exchange(CallExchange::Parts parts,
-                                                          const net::RequestHead& head) {
-  return std::make_unique<UnaryExchange>(std::move(parts), head);
+                                                          const net::BodyFraming& body) {
+  return std::make_unique<UnaryExchange>(std::move(parts), body);
 }
 
 }  // namespace staithe::wire

@@ -152,9 +152,8 @@ class SqliteStore final : public Store {
     CHECK(outcome.results.size() == batch.size());
     count(outcome);
 
-    if (outcome.has_flushed) {
-      for (const Pending& pending : batch) cache_.forget(pending.transaction);
-    }
+    // Whatever became of it: what a failed database has written after all must not be contradicted.
+    for (const Pending& pending : batch) cache_.forget(pending.transaction);
     for (std::size_t i = 0; i < batch.size(); ++i) batch[i].done(std::move(outcome.results[i]));
     if (outcome.has_flushed) subscribers_.wake_all();
   }

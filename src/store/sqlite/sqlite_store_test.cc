@@ -45,6 +45,41 @@ TEST(SqliteStore, forgets_removals_across_restarts_only_beyond_the_limit) {
   EXPECT_EQ(store->changes_since(2, 10)->changes.size(), 2u);
 }
 
+TEST(SqliteStore, has_a_record_at_hand_until_a_commit_touches_it) {
+  SqliteSetting setting;
+  const auto store = setting.open();
+  ASSERT_TRUE(store->commit_and_wait({make_create("a"), make_create("b")}));
+  EXPECT_EQ(store->peek(Kind::claim, "a"), nullptr);
+  ASSERT_TRUE(store->get(Kind::claim, "a"));
+  ASSERT_TRUE(store->get(Kind::claim, "b"));
+  const auto first = store->peek(Kind::claim, "a");
+  const auto other = store->peek(Kind::claim, "b");
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(*first, store->get(Kind::claim, "a")->value());
+  EXPECT_EQ(store->peek(Kind::claim, "a"), first);
+
+  ASSERT_TRUE(store->commit_and_wait({Update{
+      .kind = Kind::claim, .id = "a", .version = 1, .spec = "newer", .status = {}, .keys = {}}}));
+  EXPECT_EQ(store->peek(Kind::claim, "a"), nullptr);
+  EXPECT_EQ(store->peek(Kind::claim, "b"), other);
+  EXPECT_EQ(store->get(Kind::claim, "a")->value().spec, "newer");
+  EXPECT_EQ(store->peek(Kind::claim, "a")->spec, "newer");
+}
+
+// A tool may write tokens beside the owner, and beside a tool the owner writes everything.
+TEST(SqliteStore, has_nothing_at_hand_that_another_process_may_write) {
+  SqliteSetting setting;
+  const auto owner = setting.open();
+  Create token = make_create("t");
+  token.kind = Kind::token;
+  ASSERT_TRUE(owner->commit_and_wait({token, make_create("a")}));
+  ASSERT_TRUE(owner->get(Kind::token, "t"));
+  EXPECT_EQ(owner->peek(Kind::token, "t"), nullptr);
+  const auto tool = setting.open({.is_owner = false});
+  ASSERT_TRUE(tool->get(Kind::claim, "a"));
+  EXPECT_EQ(tool->peek(Kind::claim, "a"), nullptr);
+}
+
 TEST(SqliteStore, shares_one_flush_among_all_transactions_that_wait) {
   SqliteSetting setting;
   const auto store = setting.open();
