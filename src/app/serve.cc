@@ -40,6 +40,9 @@ namespace staithe::app {
 namespace {
 
 constexpr std::size_t api_queue_length_max = 4096;
+// Threads that wait for machines, most of the time for nothing at all.
+constexpr std::size_t driver_calls_max = 16;
+constexpr std::size_t driver_calls_queued_max = 4096;
 
 LogLevel log_level_of(const Config& config) {
   if (config.log_level == "debug") return LogLevel::debug;
@@ -211,10 +214,11 @@ class Server {
     gateway_options.is_access_logged = config_.access_log;
 
     Feeds feeds(*store_, tokens_, routes, log_, bootstrap_tokens, config_.domain);
+    WorkerPool driver_calls("driver-call", driver_calls_max, driver_calls_queued_max);
     reconcile::LoopOptions loop_options;
     loop_options.replica_drain_max = config_.replica_drain_timeout;
     reconcile::Loop reconcilers(
-        clock_, random_, log_, *store_, *driver_, catalogue_, loop_options,
+        clock_, random_, log_, *store_, *driver_, driver_calls, catalogue_, loop_options,
         {.on_serving =
              [&feeds](const model::Id& deployment_id,
                       std::vector<reconcile::ServingReplica> replicas) {

@@ -8,21 +8,22 @@
 #include <string>
 #include <vector>
 
+#include "base/executor.h"
 #include "base/thread.h"
 
 namespace staithe {
 
 // A bounded pool for blocking work (database, files, libcurl), so that no event loop waits.
 // Any thread may submit. Destruction runs what is queued and joins.
-class WorkerPool {
+class WorkerPool final : public Executor {
  public:
   WorkerPool(const std::string& name, std::size_t thread_count, std::size_t queue_length_max);
-  ~WorkerPool();
+  ~WorkerPool() override;
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // False when the queue is full: the caller answers UNAVAILABLE, it does not wait.
-  [[nodiscard]] bool submit(std::function<void()> work);
+  // False when the queue is full.
+  [[nodiscard]] bool submit(std::function<void()> work) override;
 
  private:
   void run();

@@ -250,6 +250,7 @@ TEST_F(DeploymentTest, P11_an_engine_that_never_comes_up_is_failed_with_its_last
 
 TEST_F(DeploymentTest, a_crash_loop_after_healthy_life_is_an_error_without_flicker) {
   rig_.driver.add_node(node("n1"));
+  rig_.driver.script({.start_delay = 10ms});
   deploy(deployment_spec("d1"));
   const model::Id replica = rig_.replicas("d1")[0].id;
   for (int i = 0; i < 5; ++i) {

@@ -55,7 +55,7 @@ bool has_weighted_peer(const World& world, const model::DeploymentSpec& spec) {
 
 Outcome DeploymentReconciler::reconcile(const model::Id& id) {
   if (world_.is_unreadable(Kind::deployment, id)) return Outcome::settled();
-  if (Result<void> listed = states_.refresh(); !listed) return Outcome::failed(listed.error());
+  if (Result<void> asked = states_.refresh(id); !asked) return Outcome::failed(asked.error());
   const DeploymentView before = observe(id);
   const DeploymentPlan plan = plan_deployment(before);
   if (Result<void> done = write_intents(before, plan); !done) {
@@ -70,6 +70,7 @@ Outcome DeploymentReconciler::reconcile(const model::Id& id) {
   if (Result<void> done = retire(observe(id), outcome); !done) {
     return outcome_of_failed_commit(done.error());
   }
+  if (Result<void> asked = states_.refresh(id); !asked) return Outcome::failed(asked.error());
   serving_.publish(id);
   const DeploymentView after = observe(id);
   watch(after, outcome);
@@ -92,7 +93,7 @@ DeploymentView DeploymentReconciler::observe(const model::Id& id) const {
   view.is_adopting = clock_.instant() < started_at_ + options_.adoption_max;
   for (const model::Id& replica_id : world_.replicas_of(id)) {
     SeenReplica seen{.record = world_.find_replica(replica_id)->value};
-    if (const auto* state = states_.find(replica_id); state != nullptr) seen.state = *state;
+    if (const auto* state = states_.find(id, replica_id); state != nullptr) seen.state = *state;
     const auto* node = world_.find_node(seen.record.node_id);
     if (node != nullptr) seen.zone = model::fold_zone(node->value.zone);
     const bool can_start = node != nullptr && node->value.schedulable;
@@ -144,55 +145,68 @@ void DeploymentReconciler::start(const DeploymentView& view, const DeploymentPla
                                  Outcome& outcome) {
   for (const model::Id& id : plan.start) {
     const auto* replica = world_.find_replica(id);
-    if (replica == nullptr || replica->value.draining || is_too_soon(id)) continue;
-    const Result<runtime::ReplicaState> started =
-        states_.ensure({.id = id,
-                        .deployment_id = replica->value.deployment_id,
-                        .organization_id = replica->value.organization_id,
-                        .node_id = replica->value.node_id,
-                        .gpu_slots = replica->value.gpu_slots,
-                        .runtime = view.deployment.spec.runtime,
-                        .model = view.deployment.spec.model,
-                        .concurrency = view.deployment.spec.autoscaling.concurrency});
-    if (!started) {
-      outcome.error = started.error();
-    } else if (started->phase == ReplicaPhase::failed) {
-      retry_at_[id] = clock_.instant() + options_.retry_interval;
-    } else {
-      retry_at_.erase(id);
+    if (replica == nullptr || replica->value.draining || is_too_soon(replica->value)) continue;
+    // An error of a start that ended meanwhile is met by the back-off before the next one.
+    if (std::optional<Error> error = actions_.take_error(id)) {
+      outcome.error = std::move(error);
+      continue;
     }
+    retry_at_[id] = clock_.instant() + options_.retry_interval;
+    actions_.ensure({.id = id,
+                     .deployment_id = replica->value.deployment_id,
+                     .organization_id = replica->value.organization_id,
+                     .node_id = replica->value.node_id,
+                     .gpu_slots = replica->value.gpu_slots,
+                     .runtime = view.deployment.spec.runtime,
+                     .model = view.deployment.spec.model,
+                     .concurrency = view.deployment.spec.autoscaling.concurrency});
+    if (std::optional<Error> error = actions_.take_error(id)) outcome.error = std::move(error);
   }
 }
 
 // A start that failed is news from the driver as well, which must not lead to the next one at once.
-bool DeploymentReconciler::is_too_soon(const model::Id& replica_id) const {
-  const auto* state = states_.find(replica_id);
+bool DeploymentReconciler::is_too_soon(const model::Replica& replica) const {
+  const auto* state = states_.find(replica.deployment_id, replica.id);
   if (state == nullptr || state->phase != ReplicaPhase::failed) return false;
-  const auto retry_at = retry_at_.find(replica_id);
+  const auto retry_at = retry_at_.find(replica.id);
   return retry_at != retry_at_.end() && clock_.instant() < retry_at->second;
 }
 
 Result<void> DeploymentReconciler::retire(const DeploymentView& view, Outcome& outcome) {
   store::Transaction removals;
   for (const SeenReplica& replica : view.replicas) {
-    if (!replica.record.draining || !may_stop(replica, outcome)) continue;
     const model::Id& id = replica.record.id;
-    const Result<bool> is_gone = states_.stop(id);
-    if (!is_gone) {
-      outcome.error = is_gone.error();
-    } else if (!*is_gone) {
-      const Duration waited = clock_.instant() - draining_since_[id];
-      outcome.look_again(poll_interval(waited, poll_interval_min, poll_interval_max));
-    } else {
-      removals.push_back(store::Remove{Kind::replica, id, world_.find_replica(id)->version});
-      draining_since_.erase(id);
-      retry_at_.erase(id);
-      log_.info("a replica is gone", {{"replica", id}, {"node", replica.record.node_id}});
-    }
+    if (!replica.record.draining || actions_.is_under_way(id)) continue;
+    if (!stop(replica, outcome)) continue;
+    removals.push_back(store::Remove{Kind::replica, id, world_.find_replica(id)->version});
+    draining_since_.erase(id);
+    retry_at_.erase(id);
+    actions_.forget(id);
+    log_.info("a replica is gone", {{"replica", id}, {"node", replica.record.node_id}});
   }
   if (removals.empty()) return {};
   TRY(store_.commit_and_wait(std::move(removals)));
   return world_.refresh();
+}
+
+// True when it is gone for certain.
+bool DeploymentReconciler::stop(const SeenReplica& replica, Outcome& outcome) {
+  const model::Id& id = replica.record.id;
+  if (actions_.is_gone(id)) return true;
+  if (std::optional<Error> error = actions_.take_error(id)) {
+    outcome.error = std::move(error);
+    return false;
+  }
+  if (!may_stop(replica, outcome)) return false;
+  actions_.stop(replica.record.deployment_id, replica.record.node_id, id);
+  if (actions_.is_under_way(id)) return false;
+  if (std::optional<Error> error = actions_.take_error(id)) {
+    outcome.error = std::move(error);
+  } else if (!actions_.is_gone(id)) {
+    const Duration waited = clock_.instant() - draining_since_[id];
+    outcome.look_again(poll_interval(waited, poll_interval_min, poll_interval_max));
+  }
+  return actions_.is_gone(id);
 }
 
 // Whether a draining replica's engine may be stopped: its requests are over or had their time.

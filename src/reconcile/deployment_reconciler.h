@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "reconcile/deployment_plan.h"
+#include "reconcile/driver_actions.h"
 #include "reconcile/loop_options.h"
 #include "reconcile/outcome.h"
 #include "reconcile/replica_states.h"
@@ -26,13 +27,14 @@ namespace staithe::reconcile {
 class DeploymentReconciler {
  public:
   DeploymentReconciler(const Clock& clock, const Log& log, store::Store& store, World& world,
-                       ReplicaStates& states, ServingList& serving, const Hooks& hooks,
-                       const LoopOptions& options)
+                       ReplicaStates& states, DriverActions& actions, ServingList& serving,
+                       const Hooks& hooks, const LoopOptions& options)
       : clock_(clock),
         log_(log),
         store_(store),
         world_(world),
         states_(states),
+        actions_(actions),
         serving_(serving),
         hooks_(hooks),
         options_(options),
@@ -43,10 +45,12 @@ class DeploymentReconciler {
  private:
   DeploymentView observe(const model::Id& id) const;
   Result<void> write_intents(const DeploymentView& view, const DeploymentPlan& plan);
-  // The calls of the driver; they note in `outcome` what went wrong and when to look again.
+  // The actions of the driver; they note in `outcome` what went wrong and when to look again. What
+  // has only begun wakes the loop when it is over.
   void start(const DeploymentView& view, const DeploymentPlan& plan, Outcome& outcome);
-  bool is_too_soon(const model::Id& replica_id) const;
+  bool is_too_soon(const model::Replica& replica) const;
   Result<void> retire(const DeploymentView& view, Outcome& outcome);
+  bool stop(const SeenReplica& replica, Outcome& outcome);
   bool may_stop(const SeenReplica& replica, Outcome& outcome);
   void watch(const DeploymentView& view, Outcome& outcome) const;
   Result<void> report(const DeploymentView& view, const DeploymentPlan& plan);
@@ -57,13 +61,14 @@ class DeploymentReconciler {
   store::Store& store_;
   World& world_;
   ReplicaStates& states_;
+  DriverActions& actions_;
   ServingList& serving_;
   const Hooks& hooks_;
   const LoopOptions& options_;
   const Instant started_at_;
   // Since when replicas drain. Forgotten by a restart, which then grants the time anew.
   std::map<model::Id, Instant> draining_since_;
-  std::map<model::Id, Instant> retry_at_;  // of replicas whose last start failed
+  std::map<model::Id, Instant> retry_at_;  // of replicas, should their last start have failed
 };
 
 }  // namespace staithe::reconcile

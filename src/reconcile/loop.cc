@@ -48,25 +48,26 @@ struct Loop::Inbox {
 };
 
 Loop::Loop(const Clock& clock, Random& random, const Log& log, store::Store& store,
-           runtime::Driver& driver, const model::Catalogue& catalogue, LoopOptions options,
-           Hooks hooks)
+           runtime::Driver& driver, Executor& executor, const model::Catalogue& catalogue,
+           LoopOptions options, Hooks hooks)
     : clock_(clock),
       log_(log),
       store_(store),
       driver_(driver),
       options_(options),
       hooks_(std::move(hooks)),
+      inbox_(std::make_shared<Inbox>()),
       world_(store, log),
       states_(driver),
+      actions_(driver, executor, [inbox = inbox_](const model::Id& id) { inbox->put(id); }),
       serving_(catalogue, world_, states_, hooks_),
       nodes_(clock, log, store, driver, world_, options_.node_sync_interval),
       claims_(clock, log, store, world_),
       gateways_(clock, log, store, world_, options_.is_wandb_configured),
-      deployments_(clock, log, store, world_, states_, serving_, hooks_, options_),
-      orphans_(log, world_, states_, options_.resync_interval),
+      deployments_(clock, log, store, world_, states_, actions_, serving_, hooks_, options_),
+      orphans_(log, world_, states_, actions_, options_.sweep_interval),
       queue_(random, {options_.failure_delay_first, options_.failure_delay_max}),
-      next_resync_(clock.instant()),
-      inbox_(std::make_shared<Inbox>()) {
+      next_resync_(clock.instant()) {
   driver_.set_listener([inbox = inbox_](const model::Id& id) { inbox->put(id); });
   subscription_ = store_.subscribe([inbox = inbox_] { inbox->ring(); });
 }
@@ -114,7 +115,6 @@ Instant Loop::step() {
     return clock_.instant() + std::min(delay, store_delay_max);
   }
   store_failures_ = 0;
-  states_.expire();
   adopt();
   if (clock_.instant() >= next_resync_) resync();
   for (std::size_t passes = 0; passes < passes_per_step_max; ++passes) {
@@ -133,6 +133,7 @@ void Loop::take_inbox() {
     const std::lock_guard lock(inbox_->mutex);
     deployments.swap(inbox_->deployments);
   }
+  actions_.collect();
   for (const model::Id& id : deployments) queue_.add({Kind::deployment, id}, clock_.instant());
 }
 
@@ -149,11 +150,12 @@ Result<void> Loop::take_changes() {
 // What runs already serves again before anything else is looked at.
 void Loop::adopt() {
   if (is_adopted_) return;
-  if (Result<void> listed = states_.refresh(); !listed) {
+  if (Result<void> listed = states_.refresh_all(); !listed) {
     log_.warning("the driver does not answer", {{"error", listed.error().message}});
     return;
   }
   serving_.publish_all();
+  states_.take_surprises();
   is_adopted_ = true;
 }
 
@@ -194,8 +196,13 @@ Outcome Loop::reconcile(const Key& key) {
       return gateways_.reconcile(key.id);
     case Kind::deployment:
       return deployments_.reconcile(key.id);
-    case Kind::replica:
-      return orphans_.reconcile();
+    case Kind::replica: {
+      const Outcome outcome = orphans_.reconcile();
+      for (const model::Id& id : states_.take_surprises()) {
+        queue_.add({Kind::deployment, id}, clock_.instant());
+      }
+      return outcome;
+    }
     case Kind::token:
       break;
   }

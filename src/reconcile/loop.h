@@ -7,12 +7,14 @@
 #include <set>
 
 #include "base/clock.h"
+#include "base/executor.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/thread.h"
 #include "model/catalogue.h"
 #include "reconcile/claim_reconciler.h"
 #include "reconcile/deployment_reconciler.h"
+#include "reconcile/driver_actions.h"
 #include "reconcile/gateway_reconciler.h"
 #include "reconcile/key.h"
 #include "reconcile/loop_options.h"
@@ -33,17 +35,17 @@ namespace staithe::reconcile {
 //
 // It is woken by the store's feed, by the driver's listener and by time, and is told no more than
 // which resource to look at; everything else it reads. One thread does all of it, so nothing here
-// needs a lock but the inbox.
+// needs a lock but the inbox. Only the driver's actions, which may take long, run on an executor.
 //
 //   feed, listener, time -> queue of keys -> observe -> plan -> act -> report -> store
 //
 // A process may end between any two calls of the store and the driver: the next one goes on.
 class Loop {
  public:
-  // Everything named here outlives the loop.
+  // Everything named here outlives the loop, and the driver what the executor still runs.
   Loop(const Clock& clock, Random& random, const Log& log, store::Store& store,
-       runtime::Driver& driver, const model::Catalogue& catalogue, LoopOptions options,
-       Hooks hooks);
+       runtime::Driver& driver, Executor& executor, const model::Catalogue& catalogue,
+       LoopOptions options, Hooks hooks);
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -74,8 +76,10 @@ class Loop {
   const LoopOptions options_;
   const Hooks hooks_;
 
+  std::shared_ptr<Inbox> inbox_;
   World world_;
   ReplicaStates states_;
+  DriverActions actions_;
   ServingList serving_;
   NodeReconciler nodes_;
   ClaimReconciler claims_;
@@ -89,7 +93,6 @@ class Loop {
   Instant next_resync_;
   std::uint32_t store_failures_ = 0;  // in a row
 
-  std::shared_ptr<Inbox> inbox_;
   std::unique_ptr<store::Store::Subscription> subscription_;
   Thread thread_;
 };

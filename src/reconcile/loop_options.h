@@ -7,7 +7,10 @@
 namespace staithe::reconcile {
 
 struct LoopOptions {
-  Duration resync_interval = std::chrono::seconds{30};    // everything is looked at this often
+  // So often what the driver lists is held against what it had said before, engine by engine.
+  Duration sweep_interval = std::chrono::seconds{30};
+  // So often everything is looked at although nothing asks for it.
+  Duration resync_interval = std::chrono::minutes{10};
   Duration node_sync_interval = std::chrono::seconds{5};  // a machine that joined is seen by then
   Duration replica_drain_max = std::chrono::seconds{30};  // running requests get this long
   Duration retry_interval = std::chrono::seconds{2};      // missing weights are looked for again

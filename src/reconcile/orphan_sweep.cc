@@ -1,29 +1,40 @@
 #include "reconcile/orphan_sweep.h"
 
+#include <chrono>
+#include <utility>
 #include <vector>
 
 namespace staithe::reconcile {
+namespace {
+
+constexpr Duration stop_poll_interval = std::chrono::milliseconds{250};
+
+}  // namespace
 
 Outcome OrphanSweep::reconcile() {
-  states_.expire();
-  if (Result<void> listed = states_.refresh(); !listed) return Outcome::failed(listed.error());
+  if (Result<void> listed = states_.refresh_all(); !listed) return Outcome::failed(listed.error());
   if (Result<void> read = world_.refresh(); !read) return Outcome::failed(read.error());
 
-  std::vector<model::Id> orphans;
-  for (const auto& [id, state] : states_.all()) {
-    if (world_.find_replica(id) == nullptr && !world_.is_unreadable(store::Kind::replica, id)) {
-      orphans.push_back(id);
+  std::vector<std::pair<model::Id, model::Id>> orphans;  // and their deployments
+  for (const auto& [deployment_id, states] : states_.all()) {
+    for (const auto& [id, state] : states) {
+      if (world_.find_replica(id) == nullptr && !world_.is_unreadable(store::Kind::replica, id)) {
+        orphans.emplace_back(id, deployment_id);
+      }
     }
   }
   Outcome outcome = Outcome::again(interval_);
-  for (const model::Id& id : orphans) {
-    log_.warning("an engine without a record is stopped", {{"replica", id}});
-    const Result<bool> is_gone = states_.stop(id);
-    if (!is_gone) {
-      outcome.error = is_gone.error();
-    } else if (!*is_gone) {
-      outcome.look_again(std::chrono::milliseconds{250});
+  for (const auto& [id, deployment_id] : orphans) {
+    if (!actions_.is_under_way(id)) {
+      log_.warning("an engine without a record is stopped", {{"replica", id}});
+      actions_.stop(deployment_id, {}, id);
     }
+    if (std::optional<Error> error = actions_.take_error(id)) {
+      outcome.error = std::move(error);
+    } else if (!actions_.is_gone(id)) {
+      outcome.look_again(stop_poll_interval);
+    }
+    if (!actions_.is_under_way(id)) actions_.forget(id);
   }
   return outcome;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "base/log.h"
+#include "reconcile/driver_actions.h"
 #include "reconcile/outcome.h"
 #include "reconcile/replica_states.h"
 #include "reconcile/world.h"
@@ -12,8 +13,9 @@ namespace staithe::reconcile {
 // may be judged by them.
 class OrphanSweep {
  public:
-  OrphanSweep(const Log& log, World& world, ReplicaStates& states, Duration interval)
-      : log_(log), world_(world), states_(states), interval_(interval) {}
+  OrphanSweep(const Log& log, World& world, ReplicaStates& states, DriverActions& actions,
+              Duration interval)
+      : log_(log), world_(world), states_(states), actions_(actions), interval_(interval) {}
 
   Outcome reconcile();
 
@@ -21,6 +23,7 @@ class OrphanSweep {
   const Log& log_;
   World& world_;
   ReplicaStates& states_;
+  DriverActions& actions_;
   const Duration interval_;
 };
 

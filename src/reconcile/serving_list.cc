@@ -30,7 +30,7 @@ std::vector<ServingReplica> ServingList::serving(const model::Id& deployment_id)
     if (engine != catalogue_.engines.end()) concurrency = engine->second.default_concurrency;
   }
   for (const model::Id& id : world_.replicas_of(deployment_id)) {
-    const runtime::ReplicaState* state = states_.find(id);
+    const runtime::ReplicaState* state = states_.find(deployment_id, id);
     if (state == nullptr || state->phase != runtime::ReplicaPhase::ready) continue;
     replicas.push_back({.id = id,
                         .host = state->host,

@@ -67,9 +67,13 @@ inline constexpr std::string_view reason_start_failed = "StartFailed";  // no po
 inline constexpr std::string_view reason_crash_loop = "EngineCrashLoop";
 inline constexpr std::string_view reason_health_check_failed = "HealthCheckFailed";
 
-// Where models run. Calls may block for the time of a system call or a process start, never for a
-// model to load: call them from the control thread or a worker, not from an event loop. Every call
-// is safe to repeat.
+// Where models run. Any thread but an event loop.
+//
+// Queries (nodes, list, replicas_of) are answered from what the driver knows anyway and never wait
+// for a machine. Actions (ensure, stop) may: for a file system, a process start, another server.
+// Callers who have more than one replica to look after run actions aside. No action waits for a
+// model to load, and every call is safe to repeat; an action that returned an error may still have
+// had its effect.
 class Driver {
  public:
   virtual ~Driver() = default;
@@ -91,6 +95,8 @@ class Driver {
   // Everything this driver runs, found again after a restart included: also what no store knows
   // (orphans).
   virtual Result<std::vector<ReplicaState>> list() = 0;
+  // Those of list() that belong to one deployment.
+  virtual Result<std::vector<ReplicaState>> replicas_of(const model::Id& deployment_id) = 0;
 
   // The last lines of its log, newest last.
   virtual Result<std::vector<std::string>> log_lines(const model::Id& replica_id,

@@ -73,6 +73,26 @@ TEST_P(DriverContract, replicas_have_ports_of_their_own) {
   EXPECT_TRUE(rig().wait_for("r2", ReplicaPhase::ready));
 }
 
+TEST_P(DriverContract, replicas_of_a_deployment_are_those_of_the_list_that_belong_to_it) {
+  ReplicaSpec mine = rig().make_spec("r1", Behaviour::normal);
+  mine.deployment_id = "mine";
+  ReplicaSpec other = rig().make_spec("r2", Behaviour::normal);
+  other.deployment_id = "other";
+  driver().ensure(mine).value();
+  driver().ensure(other).value();
+  ASSERT_TRUE(rig().wait_for("r1", ReplicaPhase::ready));
+
+  const auto states = driver().replicas_of("mine").value();
+  ASSERT_EQ(states.size(), 1U);
+  EXPECT_EQ(states[0].id, "r1");
+  EXPECT_EQ(states[0].phase, ReplicaPhase::ready);
+  EXPECT_TRUE(driver().replicas_of("nobody").value().empty());
+
+  EXPECT_TRUE(rig().stop_and_wait("r1"));
+  EXPECT_TRUE(driver().replicas_of("mine").value().empty());
+  EXPECT_EQ(driver().replicas_of("other").value().size(), 1U);
+}
+
 TEST_P(DriverContract, R14_a_loading_model_is_not_ready_though_its_port_is_open) {
   const ReplicaSpec spec = rig().make_spec("r1", Behaviour::loads_for_long);
   driver().ensure(spec).value();

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/executor.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "model/catalogue.h"
@@ -105,6 +106,10 @@ class FusedDriver final : public runtime::Driver {
   Result<std::vector<runtime::ReplicaState>> list() override {
     if (fuse_.is_burnt) return fuse_.error();
     return inner_.list();
+  }
+  Result<std::vector<runtime::ReplicaState>> replicas_of(const model::Id& deployment_id) override {
+    if (fuse_.is_burnt) return fuse_.error();
+    return inner_.replicas_of(deployment_id);
   }
   Result<std::vector<std::string>> log_lines(const model::Id& replica_id,
                                              std::size_t count) override {
@@ -282,7 +287,7 @@ class Rig {
     fuse = {};
     loop_started_at = clock.instant();
     loop = std::make_unique<Loop>(
-        clock, random, log, fused_store, fused_driver, catalogue, options,
+        clock, random, log, fused_store, fused_driver, *calls, catalogue, options,
         Hooks{.on_serving =
                   [this](const model::Id& id, std::vector<ServingReplica> replicas) {
                     serving[id] = std::move(replicas);
@@ -406,6 +411,8 @@ class Rig {
   Fuse fuse;
   FusedStore fused_store;
   FusedDriver fused_driver;
+  InlineExecutor executor;
+  Executor* calls = &executor;  // where the driver's actions run from the next start on
   std::map<model::Id, std::vector<ServingReplica>> serving;
   std::set<model::Id> busy;  // replicas with requests running
   std::unique_ptr<Loop> loop;

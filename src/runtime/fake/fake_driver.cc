@@ -26,6 +26,7 @@ Result<ReplicaState> FakeDriver::ensure(const ReplicaSpec& spec) {
                                           .state = std::move(state),
                                           .back_off = BackOff(back_off_)})
                 .first;
+    of_deployment_[spec.deployment_id].insert(spec.id);
   }
   Replica& replica = found->second;
   const bool is_due = replica.state.phase == ReplicaPhase::failed ||
@@ -50,11 +51,10 @@ Result<bool> FakeDriver::stop(const model::Id& replica_id) {
   Replica& replica = found->second;
   const bool has_process = replica.state.pid != 0;
   if (!has_process) {
-    changed_deployments_.insert(replica.state.deployment_id);
-    replicas_.erase(found);
+    forget(found);
   } else if (replica.state.phase != ReplicaPhase::stopping) {
     set_phase(replica, ReplicaPhase::stopping, {}, {});
-    replica.due = clock_.instant() + replica.script.stop_delay;
+    set_due(replica, clock_.instant() + replica.script.stop_delay);
   }
   tell(std::move(lock));
   return !has_process;
@@ -66,6 +66,18 @@ Result<std::vector<ReplicaState>> FakeDriver::list() {
   settle_locked();
   std::vector<ReplicaState> states;
   for (const auto& [id, replica] : replicas_) states.push_back(replica.state);
+  tell(std::move(lock));
+  return states;
+}
+
+Result<std::vector<ReplicaState>> FakeDriver::replicas_of(const model::Id& deployment_id) {
+  std::unique_lock lock(mutex_);
+  TRY(check_refused());
+  settle_locked();
+  std::vector<ReplicaState> states;
+  if (const auto ids = of_deployment_.find(deployment_id); ids != of_deployment_.end()) {
+    for (const model::Id& id : ids->second) states.push_back(replicas_.at(id).state);
+  }
   tell(std::move(lock));
   return states;
 }
@@ -138,7 +150,7 @@ void FakeDriver::set_healthy(const model::Id& replica_id, bool is_healthy) {
     } else if (is_healthy && replica.state.phase == ReplicaPhase::starting) {
       set_phase(replica, ReplicaPhase::ready, {}, {});
       replica.back_off.on_ready(clock_.instant());
-      replica.due = Instant::max();
+      set_due(replica, Instant::max());
     }
   }
   tell(std::move(lock));
@@ -156,6 +168,7 @@ void FakeDriver::add_orphan(const model::Id& replica_id, const model::Id& deploy
                                                             .state = std::move(state),
                                                             .back_off = BackOff(back_off_)})
                       .first->second;
+  of_deployment_[deployment_id].insert(replica_id);
   start(replica);
   tell(std::move(lock));
 }
@@ -173,9 +186,7 @@ void FakeDriver::settle() {
 
 std::optional<Instant> FakeDriver::next_due() const {
   const std::lock_guard lock(mutex_);
-  Instant next = Instant::max();
-  for (const auto& [id, replica] : replicas_) next = std::min(next, replica.due);
-  return next == Instant::max() ? std::nullopt : std::optional(next);
+  return due_.empty() ? std::nullopt : std::optional(due_.begin()->first);
 }
 
 std::vector<FakeDriver::Call> FakeDriver::calls() const {
@@ -213,7 +224,7 @@ void FakeDriver::start(Replica& replica) {
   const FakeScript script = own == scripts_.end() ? default_script_ : own->second;
   replica.script = script;
   if (!replica.crashes_left.has_value()) replica.crashes_left = script.crash_count;
-  replica.due = Instant::max();
+  set_due(replica, Instant::max());
   if (script.failure.has_value()) {
     replica.state.is_terminal = script.failure->is_terminal;
     return set_phase(replica, ReplicaPhase::failed, script.failure->reason,
@@ -226,14 +237,14 @@ void FakeDriver::start(Replica& replica) {
   replica.state.port = endpoint_.has_value() ? endpoint_->second : next_port_++;
   replica.state.pid = next_pid_++;
   set_phase(replica, ReplicaPhase::starting, {}, {});
-  if (!script.never_ready) replica.due = clock_.instant() + script.start_delay;
+  if (!script.never_ready) set_due(replica, clock_.instant() + script.start_delay);
 }
 
 void FakeDriver::end(Replica& replica, std::string message) {
   replica.state.pid = 0;
   replica.state.port = 0;
   replica.back_off.on_exit(clock_.instant());
-  replica.due = replica.back_off.restart_at();
+  set_due(replica, replica.back_off.restart_at());
   replica.is_told_of_back_off = false;
   const bool is_crash_loop = replica.back_off.is_crash_loop();
   replica.state.is_terminal = is_crash_loop && !replica.back_off.was_ever_ready();
@@ -241,21 +252,37 @@ void FakeDriver::end(Replica& replica, std::string message) {
             std::move(message));
 }
 
+void FakeDriver::set_due(Replica& replica, Instant due) {
+  due_.erase({replica.due, replica.spec.id});
+  replica.due = due;
+  if (due != Instant::max()) due_.insert({due, replica.spec.id});
+}
+
+void FakeDriver::forget(std::map<model::Id, Replica>::iterator which) {
+  Replica& replica = which->second;
+  set_due(replica, Instant::max());
+  changed_deployments_.insert(replica.state.deployment_id);
+  const auto ids = of_deployment_.find(replica.state.deployment_id);
+  ids->second.erase(which->first);
+  if (ids->second.empty()) of_deployment_.erase(ids);
+  replicas_.erase(which);
+}
+
 void FakeDriver::settle_locked() {
   const Instant now = clock_.instant();
-  for (auto entry = replicas_.begin(); entry != replicas_.end();) {
-    Replica& replica = entry->second;
-    if (replica.due > now) {
-      ++entry;
-      continue;
-    }
-    replica.due = Instant::max();
+  // One change each: what comes of it is due at the next call.
+  std::vector<model::Id> due_ids;
+  for (const auto& [due, id] : due_) {
+    if (due > now) break;
+    due_ids.push_back(id);
+  }
+  for (const model::Id& id : due_ids) {
+    const auto found = replicas_.find(id);
+    Replica& replica = found->second;
+    set_due(replica, Instant::max());
     if (replica.state.phase == ReplicaPhase::stopping) {
-      changed_deployments_.insert(replica.state.deployment_id);
-      entry = replicas_.erase(entry);
-      continue;
-    }
-    if (replica.state.phase == ReplicaPhase::starting && replica.crashes_left > 0U) {
+      forget(found);
+    } else if (replica.state.phase == ReplicaPhase::starting && replica.crashes_left > 0U) {
       *replica.crashes_left -= 1;
       end(replica, "the engine ended with code 1 after 0.0 s");
     } else if (replica.state.phase == ReplicaPhase::starting) {
@@ -264,7 +291,6 @@ void FakeDriver::settle_locked() {
     } else if (!std::exchange(replica.is_told_of_back_off, true)) {
       changed_deployments_.insert(replica.state.deployment_id);
     }
-    ++entry;
   }
 }
 

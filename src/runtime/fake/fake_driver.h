@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/clock.h"
@@ -48,6 +49,7 @@ class FakeDriver final : public Driver {
   Result<ReplicaState> ensure(const ReplicaSpec& spec) override;
   Result<bool> stop(const model::Id& replica_id) override;
   Result<std::vector<ReplicaState>> list() override;
+  Result<std::vector<ReplicaState>> replicas_of(const model::Id& deployment_id) override;
   Result<std::vector<std::string>> log_lines(const model::Id& replica_id,
                                              std::size_t count) override;
   void set_listener(std::function<void(const model::Id& deployment_id)> on_change) override;
@@ -100,6 +102,8 @@ class FakeDriver final : public Driver {
   void end(Replica& replica, std::string message);
   void set_phase(Replica& replica, ReplicaPhase phase, std::string_view reason,
                  std::string message);
+  void set_due(Replica& replica, Instant due);
+  void forget(std::map<model::Id, Replica>::iterator which);
   void settle_locked();
   // Unlocks, then tells the listener what changed.
   void tell(std::unique_lock<std::mutex> lock);
@@ -114,6 +118,8 @@ class FakeDriver final : public Driver {
   FakeScript default_script_;
   std::map<model::Id, FakeScript> scripts_;
   std::map<model::Id, Replica> replicas_;
+  std::map<model::Id, std::set<model::Id>> of_deployment_;
+  std::set<std::pair<Instant, model::Id>> due_;
   std::vector<Call> calls_;
   std::optional<Error> refusal_;
   std::optional<std::pair<std::string, std::uint16_t>> endpoint_;

@@ -156,6 +156,16 @@ Result<std::vector<ReplicaState>> LocalDriver::list() {
   });
 }
 
+Result<std::vector<ReplicaState>> LocalDriver::replicas_of(const model::Id& deployment_id) {
+  return call([this, &deployment_id] {
+    std::vector<ReplicaState> states;
+    for (const auto& [id, replica] : replicas_) {
+      if (replica->deployment_id() == deployment_id) states.push_back(replica->state());
+    }
+    return states;
+  });
+}
+
 Result<std::vector<std::string>> LocalDriver::log_lines(const model::Id& replica_id,
                                                         std::size_t count) {
   if (!ReplicaFiles::is_usable_id(replica_id)) return unusable_id(replica_id);

@@ -48,6 +48,7 @@ class LocalDriver final : public Driver, private ReplicaOwner {
   Result<ReplicaState> ensure(const ReplicaSpec& spec) override;
   Result<bool> stop(const model::Id& replica_id) override;
   Result<std::vector<ReplicaState>> list() override;
+  Result<std::vector<ReplicaState>> replicas_of(const model::Id& deployment_id) override;
   Result<std::vector<std::string>> log_lines(const model::Id& replica_id,
                                              std::size_t count) override;
   void set_listener(std::function<void(const model::Id& deployment_id)> on_change) override;
