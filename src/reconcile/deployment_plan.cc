@@ -51,6 +51,11 @@ bool wants_none(const model::Deployment& deployment) {
   return deployment.spec.disabled || deployment.status.status == model::Status::deleting;
 }
 
+// The least that is promised, whatever was asked for.
+std::uint32_t wanted_of(const DeploymentView& view) {
+  return std::max(view.wanted, view.deployment.spec.autoscaling.min);
+}
+
 // The replicas that are not on their way out already, by what is to become of them.
 struct Groups {
   Replicas current;   // of the present spec, where they belong
@@ -79,7 +84,7 @@ Groups sort_replicas(const DeploymentView& view) {
 class Planner {
  public:
   explicit Planner(const DeploymentView& view)
-      : view_(view), groups_(sort_replicas(view)), min_(view.deployment.spec.autoscaling.min) {}
+      : view_(view), groups_(sort_replicas(view)), wanted_(wanted_of(view)) {}
 
   DeploymentPlan plan() {
     if (wants_none(view_.deployment)) {
@@ -95,6 +100,7 @@ class Planner {
       start_what_stands();
       return std::move(plan_);
     }
+    drain_evicted();
     drain_surplus();
     create_missing();
     start_what_stands();
@@ -138,7 +144,7 @@ class Planner {
 
   // More than wanted: those that do not serve go first, then the newest.
   void drain_surplus() {
-    while (groups_.current.size() > min_) {
+    while (groups_.current.size() > wanted_) {
       const auto worst = std::max_element(
           groups_.current.begin(), groups_.current.end(), [this](const auto* a, const auto* b) {
             return std::tuple(!is_serving(*a), a->record.created_at,
@@ -149,9 +155,28 @@ class Planner {
     }
   }
 
+  // What is evicted is not asked for again in the same breath.
+  void drain_evicted() {
+    for (Replicas* group : {&groups_.current, &groups_.old, &groups_.homeless}) {
+      for (auto at = group->begin(); at != group->end();) {
+        const bool is_spare =
+            groups_.current.size() + groups_.old.size() + groups_.homeless.size() >
+            view_.deployment.spec.autoscaling.min;
+        if (is_spare && view_.evicted.contains((*at)->record.id)) {
+          plan_.drain.push_back((*at)->record.id);
+          at = group->erase(at);
+          evicted_ += 1;
+        } else {
+          ++at;
+        }
+      }
+    }
+  }
+
   void create_missing() {
-    const std::uint32_t missing = min_ - static_cast<std::uint32_t>(groups_.current.size());
-    if (missing == 0) return;
+    const std::size_t present = groups_.current.size() + evicted_;
+    if (present >= wanted_) return;
+    const auto missing = static_cast<std::uint32_t>(wanted_ - present);
     free_ = view_.slots;
     for (const Demand& demand : view_.demands_before) take(free_, demand);
     std::set<model::Id> taken_ids;
@@ -201,7 +226,7 @@ class Planner {
   // As many as the ready ones of the present spec make up for.
   void drain_replaced() {
     const std::size_t serving = count_ready() + groups_.old.size() + groups_.homeless.size();
-    for (std::size_t i = min_; i < serving; ++i) {
+    for (std::size_t i = wanted_; i < serving; ++i) {
       Replicas& from = groups_.homeless.empty() ? groups_.old : groups_.homeless;
       if (from.empty()) return;
       drain(from, from.begin());
@@ -237,7 +262,8 @@ class Planner {
 
   const DeploymentView& view_;
   Groups groups_;
-  const std::size_t min_;
+  const std::size_t wanted_;
+  std::size_t evicted_ = 0;
   Slots free_;
   DeploymentPlan plan_;
 };
@@ -253,8 +279,8 @@ std::uint32_t count_missing(const DeploymentView& view) {
     return 0;
   }
   const std::size_t current_count = sort_replicas(view).current.size();
-  const std::size_t min = view.deployment.spec.autoscaling.min;
-  return static_cast<std::uint32_t>(min - std::min(min, current_count));
+  const std::size_t wanted = wanted_of(view);
+  return static_cast<std::uint32_t>(wanted - std::min(wanted, current_count));
 }
 
 std::uint64_t hash_of(const model::DeploymentSpec& spec) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,12 @@ struct DeploymentView {
   model::Deployment deployment;
   std::uint64_t spec_hash = 0;        // of the spec that is wanted now
   std::vector<SeenReplica> replicas;  // by id
+  // How many are asked for, from the spec's minimum to its maximum; see autoscale.h.
+  std::uint32_t wanted = 0;
+  bool is_at_max = false;  // more would be, were it not for the maximum
+  // To be given up for the minimum of deployments that are served first. None goes that this one
+  // needs for its own.
+  std::set<model::Id> evicted;
   PlacementRequest request;
   Slots slots;                         // what is free; looked at only if replicas are missing
   std::vector<Demand> demands_before;  // of deployments that are served first
@@ -44,12 +51,13 @@ struct DeploymentPlan {
   std::optional<Shortage> shortage;    // why
 };
 
-// Brings a deployment towards `min` ready replicas of its present spec.
+// Brings a deployment towards `wanted` ready replicas of its present spec.
 //
 // Replicas of an earlier spec, or on a node that is no longer theirs, keep serving until enough new
 // ones are ready. Where there is no room for both, they are replaced one by one, and only if that
 // makes room at all; those that must leave their node leave even so. A failed deployment starts
-// nothing new and keeps what serves.
+// nothing new and keeps what serves. While a spec is rolled out there may be up to `wanted`
+// replicas more than the maximum: never more of either spec than asked for.
 DeploymentPlan plan_deployment(const DeploymentView& view);
 
 // How many replicas have to be created. 0: the plan looks at no slots.

@@ -59,6 +59,64 @@ DeploymentView view_of(std::uint32_t min, std::vector<SeenReplica> replicas = {}
   return view;
 }
 
+TEST(PlanDeployment, brings_up_as_many_as_are_wanted_and_takes_back_the_newest) {
+  DeploymentView view =
+      view_of(1, {replica("a", new_hash, ReplicaPhase::ready, 0)}, {node_with("n1", {1, 2, 3})});
+  view.wanted = 3;
+  EXPECT_EQ(plan_deployment(view).create.size(), 2U);
+  view.replicas.push_back(replica("b", new_hash, ReplicaPhase::ready, 1));
+  view.replicas.push_back(replica("c", new_hash, ReplicaPhase::ready, 2));
+  for (std::size_t i = 0; i < 3; ++i) {
+    view.replicas[i].record.created_at = Timestamp{std::chrono::seconds{10 - i}};
+  }
+  view.wanted = 2;
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"a"})) << "the newest";
+  view.wanted = 0;
+  EXPECT_EQ(plan_deployment(view).drain.size(), 2U) << "never below the minimum";
+}
+
+TEST(PlanDeployment, gives_up_what_is_evicted_but_never_its_own_minimum) {
+  DeploymentView view = view_of(1,
+                                {replica("a", new_hash, ReplicaPhase::ready, 0),
+                                 replica("b", new_hash, ReplicaPhase::ready, 1)},
+                                {node_with("n1", {2, 3})});
+  view.wanted = 2;
+  view.evicted = {"b"};
+  const DeploymentPlan plan = plan_deployment(view);
+  EXPECT_EQ(plan.drain, (Ids{"b"}));
+  EXPECT_TRUE(plan.create.empty()) << "the room is for somebody else";
+  view.evicted = {"a", "b"};
+  EXPECT_EQ(plan_deployment(view).drain.size(), 1U);
+}
+
+TEST(PlanDeployment, P18_a_roll_out_has_at_most_as_many_of_each_spec_as_are_wanted) {
+  DeploymentView view = view_of(1,
+                                {replica("a", old_hash, ReplicaPhase::ready, 0),
+                                 replica("b", old_hash, ReplicaPhase::ready, 1)},
+                                {node_with("n1", {2, 3}), node_with("n2", {0, 1, 2, 3})});
+  view.deployment.spec.autoscaling.max = 2;
+  view.wanted = 2;
+  const DeploymentPlan plan = plan_deployment(view);
+  EXPECT_EQ(plan.create.size(), 2U);
+  EXPECT_TRUE(plan.drain.empty());
+}
+
+TEST(PlanDeployment, P19_says_whether_a_roll_out_surges_or_goes_one_by_one) {
+  DeploymentView view = view_of(1, {replica("a", old_hash, ReplicaPhase::ready, 0)}, {});
+  DeploymentPlan plan = plan_deployment(view);
+  EXPECT_EQ(plan.drain, Ids{}) << "giving it up makes no room";
+  EXPECT_NE(report_deployment(view, plan).detail.find("one by one"), std::string::npos);
+  view.slots = {node_with("n1", {})};
+  EXPECT_EQ(plan_deployment(view).drain, (Ids{"a"}));
+
+  view.slots = {node_with("n1", {1})};
+  plan = plan_deployment(view);
+  EXPECT_EQ(plan.create.size(), 1U);
+  EXPECT_TRUE(plan.drain.empty());
+  view.replicas.push_back(replica("b", new_hash, ReplicaPhase::starting, 1));
+  EXPECT_NE(report_deployment(view, plan).detail.find("new ones first"), std::string::npos);
+}
+
 TEST(PlanDeployment, creates_min_replicas_under_ids_that_a_second_pass_finds_again) {
   const DeploymentView view = view_of(2, {}, {node_with("n1", {0, 1, 2, 3})});
   const DeploymentPlan plan = plan_deployment(view);

@@ -96,14 +96,14 @@ class Reporter {
         plan_(plan),
         spec_(view.deployment.spec),
         tally_(count(view)),
-        wanted_(spec_.disabled ? 0 : spec_.autoscaling.min) {}
+        min_(spec_.disabled ? 0 : spec_.autoscaling.min),
+        wanted_(spec_.disabled ? 0 : std::max(view.wanted, spec_.autoscaling.min)) {}
 
   DeploymentReport report() const {
     DeploymentReport report;
-    report.facts.is_settled = spec_.disabled
-                                  ? view_.replicas.empty()
-                                  : tally_.ready_current >= wanted_ && !tally_.is_old_left;
-    report.facts.is_minimum_met = tally_.ready + tally_.coming_back >= wanted_;
+    report.facts.is_settled = spec_.disabled ? view_.replicas.empty()
+                                             : tally_.ready_current >= min_ && !tally_.is_old_left;
+    report.facts.is_minimum_met = tally_.ready + tally_.coming_back >= min_;
     report.facts.problem = tally_.problem;
 
     const model::Status status = view_.deployment.status.status;
@@ -177,12 +177,13 @@ class Reporter {
   Condition replicas_ready() const {
     using model::condition::replicas_ready;
     const std::string numbers =
-        fmt::format("{} of {} ready.", tally_.ready, plural(wanted_, "replica"));
+        fmt::format("{} of {} ready{}.", tally_.ready, plural(wanted_, "replica"),
+                    view_.is_at_max ? ", the maximum; demand asks for more" : "");
     if (spec_.disabled) {
       return make(replicas_ready, ConditionStatus::is_true, "MinimumAvailable",
                   "No replicas are wanted while the deployment is disabled.");
     }
-    if (tally_.ready >= wanted_) {
+    if (tally_.ready >= min_) {
       return make(replicas_ready, ConditionStatus::is_true, "MinimumAvailable", numbers);
     }
     if (tally_.trouble != nullptr && !is_about_model(tally_.trouble->reason)) {
@@ -231,6 +232,12 @@ class Reporter {
 
   std::string detail(const std::vector<Condition>& conditions) const {
     if (tally_.trouble != nullptr) return message_of(*tally_.trouble);
+    if (tally_.is_old_left) {
+      return tally_.placed >= wanted_
+                 ? "Replicas of the previous spec are being replaced, new ones first."
+                 : "Replicas of the previous spec are being replaced one by one: there is no room "
+                   "for all new ones beside them.";
+    }
     for (const std::string_view type :
          {model::condition::scheduled, model::condition::model_available,
           model::condition::replicas_ready}) {
@@ -239,14 +246,14 @@ class Reporter {
         return condition->message;
       }
     }
-    return tally_.is_old_left ? "Replicas of the previous spec are being replaced."
-                              : "Replicas are being stopped.";
+    return "Replicas are being stopped.";
   }
 
   const DeploymentView& view_;
   const DeploymentPlan& plan_;
   const model::DeploymentSpec& spec_;
   const Tally tally_;
+  const std::size_t min_;
   const std::size_t wanted_;
 };
 
