@@ -53,7 +53,7 @@ class Server:
         self.data = pathlib.Path(data)
         self.flags = [*(["--emulate"] if emulate else []), *flags]
         self.process = None
-        self.log = b""
+        self.log = bytearray()
         self.readers = []
 
     def start(self):

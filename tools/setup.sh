@@ -68,7 +68,8 @@ clients)
   make_node_modules grpc-js
   make_go_clients
   ;;
+python) locked python make_python requirements.txt ;;
 schemathesis) locked python make_python requirements-schemathesis.txt ;;
 '') ;;
-*) die "unknown kind of setup '$1': bench, clients, fuzz, schemathesis or nothing" ;;
+*) die "unknown kind of setup '$1': bench, clients, fuzz, python, schemathesis or nothing" ;;
 esac
