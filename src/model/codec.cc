@@ -134,6 +134,25 @@ void decode_autoscaling(const Json& json, DeploymentAutoscaling& autoscaling) {
   }
 }
 
+// Records of one node and its slots were written before replicas could span nodes.
+std::vector<ReplicaPart> decode_parts(const Json& json) {
+  const auto part_of = [](const Json& object) {
+    ReplicaPart part;
+    read(object, "node", part.node_id);
+    read(object, "slots", part.gpu_slots);
+    return part;
+  };
+  const auto found = json.find("parts");
+  if (found == json.end()) return {part_of(json)};
+  if (!found->is_array() || found->empty()) throw std::range_error("parts is not a filled array");
+  std::vector<ReplicaPart> parts;
+  for (const Json& part : *found) {
+    if (!part.is_object()) throw std::range_error("a part is not an object");
+    parts.push_back(part_of(part));
+  }
+  return parts;
+}
+
 }  // namespace
 
 std::string encode(const ClaimSpec& value) {
@@ -290,11 +309,14 @@ Result<void> decode(std::string_view text, Node& value) {
 }
 
 std::string encode(const Replica& value) {
+  Json parts = Json::array();
+  for (const ReplicaPart& part : value.parts) {
+    parts.push_back({{"node", part.node_id}, {"slots", part.gpu_slots}});
+  }
   return json_text::dump({{"id", value.id},
                           {"deployment", value.deployment_id},
                           {"organization", value.organization_id},
-                          {"node", value.node_id},
-                          {"slots", value.gpu_slots},
+                          {"parts", std::move(parts)},
                           {"claim", value.claim_id},
                           {"hash", value.spec_hash},
                           {"draining", value.draining},
@@ -306,8 +328,7 @@ Result<void> decode(std::string_view text, Replica& value) {
     read(json, "id", replica.id);
     read(json, "deployment", replica.deployment_id);
     read(json, "organization", replica.organization_id);
-    read(json, "node", replica.node_id);
-    read(json, "slots", replica.gpu_slots);
+    replica.parts = decode_parts(json);
     read(json, "claim", replica.claim_id);
     read(json, "hash", replica.spec_hash);
     read(json, "draining", replica.draining);

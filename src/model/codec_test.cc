@@ -130,13 +130,27 @@ TEST(Codec, keeps_every_field_of_a_node_and_a_replica) {
   const Replica replica{.id = "d1-0-ff",
                         .deployment_id = "d1",
                         .organization_id = "cw1a2b",
-                        .node_id = "n1",
-                        .gpu_slots = {0, 3},
+                        .parts = {{"n1", {0, 3}}, {"n2", {0, 1, 2, 3}}},
                         .claim_id = "c1",
                         .spec_hash = 0xffff'ffff'ffff'fffe,
                         .draining = true,
                         .created_at = Timestamp{microseconds{9}}};
   EXPECT_EQ(round_trip(replica), replica);
+}
+
+TEST(Codec, reads_a_replica_that_was_written_before_replicas_could_span_nodes) {
+  Replica replica;
+  ASSERT_TRUE(decode(R"({"id":"r1","node":"n1","slots":[0,3],"claim":"c1"})", replica));
+  EXPECT_EQ(replica.parts, (std::vector<ReplicaPart>{{"n1", {0, 3}}}));
+  EXPECT_EQ(replica.claim_id, "c1");
+}
+
+TEST(Codec, answers_data_loss_for_a_replica_that_is_nowhere) {
+  for (const char* text : {R"({"parts":[]})", R"({"parts":{}})", R"({"parts":["n1"]})",
+                           R"({"parts":[{"node":1}]})", R"({"parts":[{"slots":[-1]}]})"}) {
+    Replica replica;
+    EXPECT_EQ(decode(text, replica).error().code, Code::data_loss) << text;
+  }
 }
 
 TEST(Codec, gives_missing_keys_their_default_and_ignores_unknown_ones) {

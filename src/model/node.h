@@ -20,16 +20,29 @@ struct Node {
   bool operator==(const Node&) const = default;
 };
 
+// What one replica takes of one node.
+struct ReplicaPart {
+  Id node_id;
+  std::vector<std::uint32_t> gpu_slots;  // ascending
+
+  bool operator==(const ReplicaPart&) const = default;
+};
+
+inline std::uint32_t count_gpus(const std::vector<ReplicaPart>& parts) {
+  std::size_t count = 0;
+  for (const ReplicaPart& part : parts) count += part.gpu_slots.size();
+  return static_cast<std::uint32_t>(count);
+}
+
 // What the store keeps of one replica: the intent to run it and where. What it is doing right now
 // is read off the driver, never stored.
 struct Replica {
   Id id;  // derived from its deployment: "<deployment id>-<ordinal>-<spec hash>"
   Id deployment_id;
   std::string organization_id;
-  Id node_id;
-  std::vector<std::uint32_t> gpu_slots;
-  Id claim_id;                  // empty: on demand
-  std::uint64_t spec_hash = 0;  // of runtime, resources and model: what a roll-out replaces
+  std::vector<ReplicaPart> parts;  // never empty; the first is on its leader's node
+  Id claim_id;                     // that holds the leader's node; empty: on demand
+  std::uint64_t spec_hash = 0;     // of runtime, resources and model: what a roll-out replaces
   bool draining = false;
   Timestamp created_at;
 

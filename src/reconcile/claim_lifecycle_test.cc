@@ -100,7 +100,7 @@ TEST_F(ClaimAndGatewayTest, K02_deleting_a_claim_in_use_moves_its_replicas_and_f
   rig_.busy.clear();
   ASSERT_TRUE(rig_.run_until([&] { return !rig_.claim("c1").has_value(); }, 1s));
   EXPECT_EQ(rig_.replicas("d1").size(), 1U);
-  EXPECT_EQ(rig_.replicas("d1")[0].node_id, "n2");
+  EXPECT_EQ(rig_.replicas("d1")[0].parts[0].node_id, "n2");
   EXPECT_TRUE(rig_.deployment_is("d1", ready));
   EXPECT_EQ(rig_.witness.seen("d1"), (Statuses{creating, ready}));
 }

@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "reconcile/capacity.h"
 #include "reconcile/outcome.h"
 #include "reconcile/world.h"
 #include "store/store.h"
@@ -12,8 +13,9 @@ namespace staithe::reconcile {
 // the store: both are written in one transaction, so that no node ever has two claims.
 class ClaimReconciler {
  public:
-  ClaimReconciler(const Clock& clock, const Log& log, store::Store& store, World& world)
-      : clock_(clock), log_(log), store_(store), world_(world) {}
+  ClaimReconciler(const Clock& clock, const Log& log, store::Store& store, World& world,
+                  const Capacity& capacity)
+      : clock_(clock), log_(log), store_(store), world_(world), capacity_(capacity) {}
 
   Outcome reconcile(const model::Id& id);
 
@@ -22,6 +24,7 @@ class ClaimReconciler {
   const Log& log_;
   store::Store& store_;
   World& world_;
+  const Capacity& capacity_;
 };
 
 }  // namespace staithe::reconcile

@@ -94,7 +94,8 @@ TEST_F(DeploymentTest, a_deployment_stays_in_the_zones_its_gateways_share) {
   auto spec = deployment_spec("d1", 3);
   spec.gateway_ids = {"g1", "g2"};
   deploy(spec);
-  for (const model::Replica& replica : rig_.replicas("d1")) EXPECT_EQ(replica.node_id, "b1");
+  for (const model::Replica& replica : rig_.replicas("d1"))
+    EXPECT_EQ(replica.parts[0].node_id, "b1");
   auto nowhere = deployment_spec("d2");
   nowhere.gateway_ids = {"g2", "g3"};
   rig_.create(gateway_spec("g3", {"zone-c"}));
@@ -313,7 +314,7 @@ TEST_F(DeploymentTest, a_node_that_is_gone_loses_its_replicas_to_another) {
   rig_.run_for(10s);
   ASSERT_TRUE(rig_.deployment_is("d1", ready));
   ASSERT_EQ(rig_.replicas("d1").size(), 1U);
-  EXPECT_EQ(rig_.replicas("d1")[0].node_id, "n2");
+  EXPECT_EQ(rig_.replicas("d1")[0].parts[0].node_id, "n2");
 }
 
 }  // namespace

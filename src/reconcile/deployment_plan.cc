@@ -38,6 +38,14 @@ class Hash {
   std::uint64_t value_ = 0xcbf29ce484222325;
 };
 
+bool shares_node(const std::vector<model::ReplicaPart>& left,
+                 const std::vector<model::ReplicaPart>& right) {
+  return std::any_of(left.begin(), left.end(), [&right](const auto& one) {
+    return std::any_of(right.begin(), right.end(),
+                       [&one](const auto& other) { return one.node_id == other.node_id; });
+  });
+}
+
 bool is_down(const SeenReplica& replica) {
   return !replica.state || replica.state->phase == ReplicaPhase::failed ||
          replica.state->phase == ReplicaPhase::exited;
@@ -197,8 +205,7 @@ class Planner {
       plan_.create.push_back({.id = std::move(id),
                               .deployment_id = view_.deployment.spec.id,
                               .organization_id = view_.deployment.spec.organization_id,
-                              .node_id = std::move(placement->node_id),
-                              .gpu_slots = std::move(placement->gpu_slots),
+                              .parts = std::move(placement->parts),
                               .claim_id = std::move(placement->claim_id),
                               .spec_hash = view_.spec_hash});
     }
@@ -254,9 +261,10 @@ class Planner {
     for (const Demand& demand : view_.demands_before) take(trial, demand);
     const std::optional<Placement> placement = place(trial, view_.request);
     if (!placement) return;
-    const auto victim = std::find_if(
-        groups_.old.begin(), groups_.old.end(),
-        [&placement](const auto* each) { return each->record.node_id == placement->node_id; });
+    const auto victim =
+        std::find_if(groups_.old.begin(), groups_.old.end(), [&placement](const SeenReplica* each) {
+          return shares_node(each->record.parts, placement->parts);
+        });
     if (victim != groups_.old.end()) drain(groups_.old, victim);
   }
 

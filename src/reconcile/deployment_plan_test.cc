@@ -31,8 +31,7 @@ SeenReplica replica(model::Id id, std::uint64_t hash, std::optional<ReplicaPhase
                     std::uint32_t slot = 0) {
   SeenReplica seen;
   seen.record.id = std::move(id);
-  seen.record.node_id = "n1";
-  seen.record.gpu_slots = {slot};
+  seen.record.parts = {{"n1", {slot}}};
   seen.record.spec_hash = hash;
   seen.zone = "ZONE-A";
   if (phase) {
@@ -123,7 +122,7 @@ TEST(PlanDeployment, creates_min_replicas_under_ids_that_a_second_pass_finds_aga
   ASSERT_EQ(plan.create.size(), 2U);
   EXPECT_EQ(plan.create[0].id, "d-0-22222222");
   EXPECT_EQ(plan.create[1].id, "d-1-22222222");
-  EXPECT_EQ(plan.create[1].gpu_slots, (std::vector<std::uint32_t>{1}));
+  EXPECT_EQ(plan.create[1].parts[0].gpu_slots, (std::vector<std::uint32_t>{1}));
   EXPECT_EQ(plan.start, (Ids{"d-0-22222222", "d-1-22222222"}));
   EXPECT_EQ(plan.unplaced, 0U);
 }
@@ -318,7 +317,8 @@ TEST(PlanDeployment, P13_a_roll_out_with_room_never_serves_with_less_than_min) {
         each.record.draining |= drains;
       }
       for (const model::Replica& record : plan.create) {
-        for (const std::uint32_t slot : record.gpu_slots) ASSERT_TRUE(taken.insert(slot).second);
+        for (const std::uint32_t slot : record.parts[0].gpu_slots)
+          ASSERT_TRUE(taken.insert(slot).second);
         SeenReplica seen;
         seen.record = record;
         seen.state.emplace();
@@ -327,7 +327,7 @@ TEST(PlanDeployment, P13_a_roll_out_with_room_never_serves_with_less_than_min) {
       // Time passes: some become ready, some that drain are gone.
       std::erase_if(view.replicas, [&](const SeenReplica& each) {
         if (!each.record.draining || random.below(2) == 0) return false;
-        for (const std::uint32_t slot : each.record.gpu_slots) taken.erase(slot);
+        for (const std::uint32_t slot : each.record.parts[0].gpu_slots) taken.erase(slot);
         return true;
       });
       for (SeenReplica& each : view.replicas) {

@@ -94,19 +94,19 @@ DeploymentView DeploymentReconciler::observe(const model::Id& id) const {
   for (const model::Id& replica_id : world_.replicas_of(id)) {
     SeenReplica seen{.record = world_.find_replica(replica_id)->value};
     if (const auto* state = states_.find(id, replica_id); state != nullptr) seen.state = *state;
-    const auto* node = world_.find_node(seen.record.node_id);
+    const auto* node = world_.find_node(seen.record.parts.front().node_id);
     if (node != nullptr) seen.zone = model::fold_zone(node->value.zone);
-    const bool can_start = node != nullptr && node->value.schedulable;
-    seen.must_leave = must_leave_node(world_, seen.record) ||
+    const bool can_start = capacity_.has_its_nodes(seen.record);
+    seen.must_leave = capacity_.must_leave_node(seen.record) ||
                       (!can_start && !seen.is_ready() && !seen.is_starting());
     view.replicas.push_back(std::move(seen));
   }
-  view.request = placement_of(world_, view.deployment.spec);
+  view.request = capacity_.placement_of(view.deployment.spec);
   view.has_weighted_peer =
       view.deployment.spec.traffic.weight == 0 && has_weighted_peer(world_, view.deployment.spec);
   if (count_missing(view) > 0) {
-    view.slots = free_slots(world_);
-    view.demands_before = demands_before(world_, view.deployment);
+    view.slots = capacity_.free_slots();
+    view.demands_before = capacity_.demands_before(view.deployment);
   }
   return view;
 }
@@ -130,8 +130,8 @@ Result<void> DeploymentReconciler::write_intents(const DeploymentView& view,
     replica.created_at = clock_.now();
     transaction.push_back(store::create_step(replica));
     log_.info("a replica was placed", {{"replica", replica.id},
-                                       {"node", replica.node_id},
-                                       {"gpus", replica.gpu_slots.size()},
+                                       {"node", replica.parts.front().node_id},
+                                       {"gpus", model::count_gpus(replica.parts)},
                                        {"claim", replica.claim_id}});
   }
   if (transaction.empty()) return {};
@@ -155,8 +155,7 @@ void DeploymentReconciler::start(const DeploymentView& view, const DeploymentPla
     actions_.ensure({.id = id,
                      .deployment_id = replica->value.deployment_id,
                      .organization_id = replica->value.organization_id,
-                     .node_id = replica->value.node_id,
-                     .gpu_slots = replica->value.gpu_slots,
+                     .parts = replica->value.parts,
                      .runtime = view.deployment.spec.runtime,
                      .model = view.deployment.spec.model,
                      .concurrency = view.deployment.spec.autoscaling.concurrency});
@@ -182,7 +181,8 @@ Result<void> DeploymentReconciler::retire(const DeploymentView& view, Outcome& o
     draining_since_.erase(id);
     retry_at_.erase(id);
     actions_.forget(id);
-    log_.info("a replica is gone", {{"replica", id}, {"node", replica.record.node_id}});
+    log_.info("a replica is gone",
+              {{"replica", id}, {"node", replica.record.parts.front().node_id}});
   }
   if (removals.empty()) return {};
   TRY(store_.commit_and_wait(std::move(removals)));
@@ -198,7 +198,7 @@ bool DeploymentReconciler::stop(const SeenReplica& replica, Outcome& outcome) {
     return false;
   }
   if (!may_stop(replica, outcome)) return false;
-  actions_.stop(replica.record.deployment_id, replica.record.node_id, id);
+  actions_.stop(replica.record.deployment_id, replica.record.parts.front().node_id, id);
   if (actions_.is_under_way(id)) return false;
   if (std::optional<Error> error = actions_.take_error(id)) {
     outcome.error = std::move(error);

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "reconcile/capacity.h"
 #include "reconcile/deployment_plan.h"
 #include "reconcile/driver_actions.h"
 #include "reconcile/loop_options.h"
@@ -27,12 +28,13 @@ namespace staithe::reconcile {
 class DeploymentReconciler {
  public:
   DeploymentReconciler(const Clock& clock, const Log& log, store::Store& store, World& world,
-                       ReplicaStates& states, DriverActions& actions, ServingList& serving,
-                       const Hooks& hooks, const LoopOptions& options)
+                       const Capacity& capacity, ReplicaStates& states, DriverActions& actions,
+                       ServingList& serving, const Hooks& hooks, const LoopOptions& options)
       : clock_(clock),
         log_(log),
         store_(store),
         world_(world),
+        capacity_(capacity),
         states_(states),
         actions_(actions),
         serving_(serving),
@@ -60,6 +62,7 @@ class DeploymentReconciler {
   const Log& log_;
   store::Store& store_;
   World& world_;
+  const Capacity& capacity_;
   ReplicaStates& states_;
   DriverActions& actions_;
   ServingList& serving_;

@@ -39,7 +39,7 @@ DriverActions::~DriverActions() {
 void DriverActions::ensure(const runtime::ReplicaSpec& spec) {
   begin({.replica_id = spec.id,
          .deployment_id = spec.deployment_id,
-         .node_id = spec.node_id,
+         .node_id = spec.parts.front().node_id,
          .spec = spec});
 }
 

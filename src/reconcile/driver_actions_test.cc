@@ -40,7 +40,7 @@ class DriverActionsTest : public ::testing::Test {
     runtime::ReplicaSpec spec;
     spec.id = id;
     spec.deployment_id = "d1";
-    spec.node_id = node_id;
+    spec.parts = {{node_id, {0}}};
     return spec;
   }
 

@@ -132,8 +132,10 @@ class Life {
   void check_hardware() {
     std::set<std::pair<model::Id, std::uint32_t>> slots;
     for (const runtime::ReplicaSpec& spec : rig_.driver.running()) {
-      for (const std::uint32_t slot : spec.gpu_slots) {
-        EXPECT_TRUE(slots.emplace(spec.node_id, slot).second) << spec.node_id << " sold twice";
+      for (const model::ReplicaPart& part : spec.parts) {
+        for (const std::uint32_t slot : part.gpu_slots) {
+          EXPECT_TRUE(slots.emplace(part.node_id, slot).second) << part.node_id << " sold twice";
+        }
       }
       EXPECT_TRUE(store::get_replica(rig_.store, spec.id)->has_value()) << spec.id;
     }
@@ -189,8 +191,8 @@ class Life {
       text += "\n";
       const auto states = rig_.driver.list();
       for (const model::Replica& replica : rig_.replicas(id)) {
-        text +=
-            fmt::format("  {} on {} draining {}", replica.id, replica.node_id, replica.draining);
+        text += fmt::format("  {} on {} draining {}", replica.id, replica.parts[0].node_id,
+                            replica.draining);
         for (const auto& state : *states) {
           if (state.id == replica.id)
             text += fmt::format(" phase {}", static_cast<int>(state.phase));

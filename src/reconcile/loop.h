@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "model/catalogue.h"
+#include "reconcile/capacity.h"
 #include "reconcile/claim_reconciler.h"
 #include "reconcile/deployment_reconciler.h"
 #include "reconcile/driver_actions.h"
@@ -78,6 +79,7 @@ class Loop {
 
   std::shared_ptr<Inbox> inbox_;
   World world_;
+  Capacity capacity_;
   ReplicaStates states_;
   DriverActions actions_;
   ServingList serving_;

@@ -97,15 +97,15 @@ TEST_F(LoopTest, a_slot_that_somebody_else_took_meanwhile_is_left_to_them) {
     if (create == nullptr || create->kind != store::Kind::replica) return;
     rig_.fused_store.before_commit = nullptr;
     const std::uint64_t hash = hash_of(deployment_spec("d2"));
-    model::Replica other{.id = replica_id("d2", 0, hash), .deployment_id = "d2", .node_id = "n1"};
-    other.gpu_slots = {0};
+    model::Replica other{.id = replica_id("d2", 0, hash), .deployment_id = "d2"};
+    other.parts = {{"n1", {0}}};
     other.spec_hash = hash;
     EXPECT_TRUE(rig_.store.commit_and_wait({store::create_step(other)}).has_value());
   };
   rig_.create(deployment_spec("d2"));
   deploy(deployment_spec("d1"));
-  EXPECT_EQ(rig_.replicas("d2")[0].gpu_slots, (std::vector<std::uint32_t>{0}));
-  EXPECT_EQ(rig_.replicas("d1")[0].gpu_slots, (std::vector<std::uint32_t>{1}));
+  EXPECT_EQ(rig_.replicas("d2")[0].parts[0].gpu_slots, (std::vector<std::uint32_t>{0}));
+  EXPECT_EQ(rig_.replicas("d1")[0].parts[0].gpu_slots, (std::vector<std::uint32_t>{1}));
 }
 
 TEST_F(LoopTest, a_spec_that_changed_while_it_was_being_acted_on_is_looked_at_again) {

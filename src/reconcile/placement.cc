@@ -29,6 +29,38 @@ bool is_suitable(const NodeSlots& node, const PlacementRequest& request) {
          (!request.zones || request.zones->contains(node.zone));
 }
 
+// Whole free nodes of one zone that together have the GPUs: of the zone with the most room.
+std::optional<Placement> place_across(Slots& slots, const PlacementRequest& request,
+                                      CapacityClass capacity) {
+  std::map<std::string, std::vector<NodeSlots*>> free_in;
+  for (NodeSlots& node : slots) {
+    if (!is_suitable(node, request)) continue;
+    if (node.gpu_count >= request.gpu_count) return std::nullopt;
+    if (!is_in_class(node, request, capacity) || node.gpu_count == 0) continue;
+    if (node.free_slots.size() == node.gpu_count) free_in[node.zone].push_back(&node);
+  }
+  const auto most = std::max_element(
+      free_in.begin(), free_in.end(),
+      [](const auto& a, const auto& b) { return a.second.size() < b.second.size(); });
+  if (most == free_in.end()) return std::nullopt;
+  std::vector<NodeSlots*>& nodes = most->second;
+  std::sort(nodes.begin(), nodes.end(),
+            [](const auto* a, const auto* b) { return a->node_id < b->node_id; });
+  std::uint32_t gpu_count = 0;
+  std::size_t node_count = 0;
+  while (gpu_count < request.gpu_count && node_count < nodes.size()) {
+    gpu_count += nodes[node_count++]->gpu_count;
+  }
+  if (gpu_count < request.gpu_count) return std::nullopt;
+  nodes.resize(node_count);
+  Placement placement{.zone = most->first, .parts = {}, .claim_id = nodes.front()->claim_id};
+  for (NodeSlots* node : nodes) {
+    placement.parts.push_back({node->node_id, std::move(node->free_slots)});
+    node->free_slots.clear();
+  }
+  return placement;
+}
+
 }  // namespace
 
 std::optional<Placement> place(Slots& slots, const PlacementRequest& request) {
@@ -49,11 +81,14 @@ std::optional<Placement> place(Slots& slots, const PlacementRequest& request) {
       if (node.free_slots.size() < request.gpu_count || request.gpu_count == 0) continue;
       if (best == nullptr || key(node) < key(*best)) best = &node;
     }
-    if (best == nullptr) continue;
+    if (best == nullptr) {
+      if (!request.may_span) continue;
+      if (auto placement = place_across(slots, request, capacity)) return placement;
+      continue;
+    }
     const auto end = best->free_slots.begin() + static_cast<std::ptrdiff_t>(request.gpu_count);
-    Placement placement{.node_id = best->node_id,
-                        .zone = best->zone,
-                        .gpu_slots = {best->free_slots.begin(), end},
+    Placement placement{.zone = best->zone,
+                        .parts = {{best->node_id, {best->free_slots.begin(), end}}},
                         .claim_id = best->claim_id};
     best->free_slots.erase(best->free_slots.begin(), end);
     return placement;
@@ -68,11 +103,13 @@ void take(Slots& slots, const Demand& demand) {
 }
 
 void give_back(Slots& slots, const model::Replica& replica) {
-  for (NodeSlots& node : slots) {
-    if (node.node_id != replica.node_id) continue;
-    for (const std::uint32_t slot : replica.gpu_slots) {
-      const auto at = std::lower_bound(node.free_slots.begin(), node.free_slots.end(), slot);
-      if (at == node.free_slots.end() || *at != slot) node.free_slots.insert(at, slot);
+  for (const model::ReplicaPart& part : replica.parts) {
+    for (NodeSlots& node : slots) {
+      if (node.node_id != part.node_id) continue;
+      for (const std::uint32_t slot : part.gpu_slots) {
+        const auto at = std::lower_bound(node.free_slots.begin(), node.free_slots.end(), slot);
+        if (at == node.free_slots.end() || *at != slot) node.free_slots.insert(at, slot);
+      }
     }
   }
 }
@@ -108,7 +145,7 @@ Shortage explain_shortage(const Slots& slots, const PlacementRequest& request) {
     shortage.reason = "NoMatchingZone";
     shortage.message =
         fmt::format("There is no instance of {} in the gateways' zones.", request.instance_type);
-  } else if (!free_in.empty() && gpu_count_max < request.gpu_count) {
+  } else if (!free_in.empty() && gpu_count_max < request.gpu_count && !request.may_span) {
     shortage.reason = "InsufficientCapacity";
     shortage.message = fmt::format(
         "An instance of {} has {} GPUs, one replica needs {}, and replicas do not span instances.",

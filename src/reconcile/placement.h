@@ -32,6 +32,8 @@ struct PlacementRequest {
   std::uint32_t gpu_count = 0;
   std::optional<std::set<std::string>> zones;  // folded; absent: every zone
   std::vector<model::CapacityClass> classes;   // in order of preference, never empty
+  // Where no instance of the type has `gpu_count`: take whole free ones of one zone together.
+  bool may_span = false;
 
   bool operator==(const PlacementRequest&) const = default;
 };
@@ -43,10 +45,9 @@ struct Demand {
 };
 
 struct Placement {
-  model::Id node_id;
   std::string zone;
-  std::vector<std::uint32_t> gpu_slots;
-  model::Id claim_id;  // empty: on demand
+  std::vector<model::ReplicaPart> parts;  // never empty
+  model::Id claim_id;                     // of the first part; empty: on demand
 
   bool operator==(const Placement&) const = default;
 };

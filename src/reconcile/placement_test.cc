@@ -34,9 +34,9 @@ PlacementRequest request(std::uint32_t gpu_count,
 
 TEST(Place, packs_onto_the_fullest_node_that_fits) {
   Slots slots{slots_on("empty", {0, 1, 2, 3}), slots_on("full", {3}), slots_on("half", {1, 3})};
-  EXPECT_EQ(place(slots, request(2))->node_id, "half");
-  EXPECT_EQ(place(slots, request(1))->node_id, "full");
-  EXPECT_EQ(place(slots, request(4))->gpu_slots, (std::vector<std::uint32_t>{0, 1, 2, 3}));
+  EXPECT_EQ(place(slots, request(2))->parts[0].node_id, "half");
+  EXPECT_EQ(place(slots, request(1))->parts[0].node_id, "full");
+  EXPECT_EQ(place(slots, request(4))->parts[0].gpu_slots, (std::vector<std::uint32_t>{0, 1, 2, 3}));
   EXPECT_EQ(place(slots, request(1)), std::nullopt);
 }
 
@@ -45,8 +45,8 @@ TEST(Place, takes_the_first_class_that_has_room) {
               slots_on("foreign", {0, 1}, "ZONE-A", "c2", "cw0002")};
   Slots other_order = slots;
   EXPECT_EQ(place(slots, request(1))->claim_id, "c1");
-  EXPECT_EQ(place(other_order, request(1, {on_demand, reserved}))->node_id, "shared");
-  EXPECT_EQ(place(other_order, request(1, {on_demand, reserved}))->node_id, "own");
+  EXPECT_EQ(place(other_order, request(1, {on_demand, reserved}))->parts[0].node_id, "shared");
+  EXPECT_EQ(place(other_order, request(1, {on_demand, reserved}))->parts[0].node_id, "own");
   EXPECT_EQ(place(other_order, request(1, {on_demand})), std::nullopt);
 }
 
@@ -54,11 +54,28 @@ TEST(Place, stays_in_the_zones_it_may_use_and_prefers_the_one_with_most_room) {
   Slots slots{slots_on("a", {0, 1}, "ZONE-A"), slots_on("b1", {0, 1}, "ZONE-B"),
               slots_on("b2", {0, 1, 2}, "ZONE-B")};
   Slots limited = slots;
-  EXPECT_EQ(place(slots, request(2))->node_id, "b1");
+  EXPECT_EQ(place(slots, request(2))->parts[0].node_id, "b1");
   PlacementRequest only_a = request(2);
   only_a.zones = {"ZONE-A"};
-  EXPECT_EQ(place(limited, only_a)->node_id, "a");
+  EXPECT_EQ(place(limited, only_a)->parts[0].node_id, "a");
   EXPECT_EQ(place(limited, only_a), std::nullopt);
+}
+
+TEST(Place, takes_whole_free_nodes_of_one_zone_for_a_replica_that_spans_them) {
+  Slots slots{slots_on("a1", {0, 1, 2, 3}, "ZONE-A"), slots_on("a2", {0, 1, 2}, "ZONE-A"),
+              slots_on("b1", {0, 1, 2, 3}, "ZONE-B"), slots_on("b2", {0, 1, 2, 3}, "ZONE-B")};
+  PlacementRequest wide = request(8);
+  EXPECT_EQ(place(slots, wide), std::nullopt) << "the engine stays on one node";
+  wide.may_span = true;
+  const auto placement = place(slots, wide);
+  ASSERT_TRUE(placement.has_value());
+  EXPECT_EQ(placement->zone, "ZONE-B");
+  EXPECT_EQ(placement->parts,
+            (std::vector<model::ReplicaPart>{{"b1", {0, 1, 2, 3}}, {"b2", {0, 1, 2, 3}}}));
+  EXPECT_EQ(place(slots, wide), std::nullopt);
+  Slots one_zone_has_too_few{slots_on("a1", {0, 1, 2, 3}, "ZONE-A"),
+                             slots_on("b1", {0, 1, 2, 3}, "ZONE-B")};
+  EXPECT_EQ(place(one_zone_has_too_few, wide), std::nullopt);
 }
 
 TEST(ExplainShortage, names_the_reason) {
@@ -105,9 +122,9 @@ TEST(Place, K04_never_sells_a_slot_twice_and_leaves_none_that_fits) {
         ASSERT_FALSE(is_room) << "seed " << seed;
         continue;
       }
-      ASSERT_EQ(placement->gpu_slots.size(), wanted.gpu_count);
-      auto& left = free_before[placement->node_id];
-      for (const std::uint32_t slot : placement->gpu_slots) {
+      ASSERT_EQ(placement->parts[0].gpu_slots.size(), wanted.gpu_count);
+      auto& left = free_before[placement->parts[0].node_id];
+      for (const std::uint32_t slot : placement->parts[0].gpu_slots) {
         const auto at = std::find(left.begin(), left.end(), slot);
         ASSERT_NE(at, left.end()) << "slot sold twice, seed " << seed;
         left.erase(at);

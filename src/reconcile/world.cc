@@ -234,15 +234,19 @@ void World::turn(const model::Node* before, const model::Node* after) {
 void World::turn(const model::Replica* before, const model::Replica* after) {
   if (before != nullptr) {
     erase_at(replicas_of_, before->deployment_id, before->id);
-    erase_at(replicas_on_, before->node_id, before->id);
     touched_.insert(Key{Kind::deployment, before->deployment_id});
-    if (const model::Id holder = holder_of(before->node_id); !holder.empty()) {
-      touched_.insert(Key{Kind::claim, holder});
+    for (const model::ReplicaPart& part : before->parts) {
+      erase_at(replicas_on_, part.node_id, before->id);
+      if (const model::Id holder = holder_of(part.node_id); !holder.empty()) {
+        touched_.insert(Key{Kind::claim, holder});
+      }
     }
   }
   if (after != nullptr) {
     replicas_of_[after->deployment_id].insert(after->id);
-    replicas_on_[after->node_id].insert(after->id);
+    for (const model::ReplicaPart& part : after->parts) {
+      replicas_on_[part.node_id].insert(after->id);
+    }
     touched_.insert(Key{Kind::deployment, after->deployment_id});
   } else {
     is_capacity_changed_ = true;

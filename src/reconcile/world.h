@@ -64,6 +64,11 @@ class World {
     return unreadable_.contains(Key{kind, id});
   }
 
+  bool is_any_unreadable(store::Kind kind) const {
+    const auto first = unreadable_.lower_bound(Key{kind, {}});
+    return first != unreadable_.end() && first->kind == kind;
+  }
+
   // Every resource there is.
   std::vector<Key> keys() const;
 

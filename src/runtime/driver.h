@@ -19,8 +19,7 @@ struct ReplicaSpec {
   model::Id id;  // also the marker by which a driver finds its process again
   model::Id deployment_id;
   std::string organization_id;
-  model::Id node_id;
-  std::vector<std::uint32_t> gpu_slots;
+  std::vector<model::ReplicaPart> parts;  // never empty; the first is on its leader's node
   model::DeploymentRuntime runtime;
   model::DeploymentModel model;
   std::uint32_t concurrency = 0;  // parallel requests the engine should accept; 0: its default

@@ -200,8 +200,7 @@ class Rig {
     return {.id = id,
             .deployment_id = "deployment-of-" + id,
             .organization_id = "cw0001",
-            .node_id = "node-1",
-            .gpu_slots = {0},
+            .parts = {{"node-1", {0}}},
             .runtime = {.engine = "test", .version = "1.0.0"},
             .model = {.name = "org/model", .bucket = "models", .path = "/tiny/"}};
   }

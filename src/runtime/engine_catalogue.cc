@@ -60,6 +60,7 @@ Engine llama_cpp() {
 // Unlike an engine that is only played, it can be told how to behave.
 Engine simulated(std::string_view self_path) {
   Engine engine = as_simulated({.name = "simulated", .versions = {"1.0.0"}}, self_path);
+  engine.spans_nodes = true;
   engine.allowed_keys = {"fault",         "itl-jitter-ms",  "itl-ms",       "latency-shape",
                          "load-delay-ms", "max-model-len",  "max-num-seqs", "seed",
                          "tokens",        "ttft-jitter-ms", "ttft-ms"};

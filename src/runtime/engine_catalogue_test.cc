@@ -86,6 +86,13 @@ TEST(ReadEngines, a_new_engine_has_everything_from_its_table) {
   EXPECT_EQ(catalogue.engines.size(), 5U);
 }
 
+TEST(ReadEngines, engines_stay_on_one_node_unless_told_otherwise) {
+  const auto catalogue = read("[engines.dynamo-vllm]\nspans_nodes = true").value();
+  EXPECT_FALSE(catalogue.find("vllm")->spans_nodes);
+  EXPECT_TRUE(catalogue.find("dynamo-vllm")->spans_nodes);
+  EXPECT_TRUE(catalogue.find("simulated")->spans_nodes);
+}
+
 TEST(ReadEngines, an_engine_can_be_taken_away) {
   EXPECT_EQ(read("[engines.simulated]\nenabled = false").value().find("simulated"), nullptr);
 }

@@ -144,8 +144,10 @@ std::vector<UniqueKey> keys_of(const model::Deployment& deployment) {
 
 std::vector<UniqueKey> keys_of(const model::Replica& replica) {
   std::vector<UniqueKey> keys;
-  for (const std::uint32_t slot : replica.gpu_slots) {
-    keys.push_back(gpu_slot_key(replica.node_id, slot));
+  for (const model::ReplicaPart& part : replica.parts) {
+    for (const std::uint32_t slot : part.gpu_slots) {
+      keys.push_back(gpu_slot_key(part.node_id, slot));
+    }
   }
   return sorted(std::move(keys));
 }

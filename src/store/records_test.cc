@@ -55,7 +55,7 @@ TEST(Records, come_back_as_they_were_created_and_updated) {
   model::Deployment deployment;
   deployment.spec = {.id = "d1", .name = "chat", .organization_id = "cw1a2b"};
   const model::Node node{.id = "n1", .zone = "Z", .instance_type = "cpu-1x", .gpu_count = 1};
-  model::Replica replica{.id = "r1", .deployment_id = "d1", .node_id = "n1", .gpu_slots = {0, 1}};
+  model::Replica replica{.id = "r1", .deployment_id = "d1", .parts = {{"n1", {0, 1}}, {"n2", {0}}}};
   ASSERT_TRUE(store.commit_and_wait({create_step(claim), create_step(make_gateway()),
                                      create_step(deployment), create_step(node, at(3)),
                                      create_step(replica)}));
@@ -72,10 +72,13 @@ TEST(Records, come_back_as_they_were_created_and_updated) {
   EXPECT_EQ((*get_replica(store, "r1"))->value, replica);
   EXPECT_EQ((*get_replica(store, "r1"))->keys, keys_of(replica));
 
-  replica.gpu_slots = {1};
+  EXPECT_TRUE(store.find(gpu_slot_key("n2", 0))->has_value());
+
+  replica.parts = {{"n1", {1}}};
   ASSERT_TRUE(store.commit_and_wait({update_step(replica, 1)}));
   EXPECT_EQ(list_replicas(store)->at(0).value, replica);
   EXPECT_EQ(*store.find(gpu_slot_key("n1", 0)), std::nullopt);
+  EXPECT_EQ(*store.find(gpu_slot_key("n2", 0)), std::nullopt);
   EXPECT_EQ(list_claims(store, "cw1a2b")->size(), 1u);
   EXPECT_EQ(list_claims(store, "other")->size(), 0u);
   EXPECT_EQ(list_nodes(store)->size(), 1u);

@@ -108,7 +108,11 @@ void FakeDriver::remove_node(const model::Id& node_id) {
   std::unique_lock lock(mutex_);
   std::erase_if(nodes_, [&node_id](const model::Node& node) { return node.id == node_id; });
   for (auto& [id, replica] : replicas_) {
-    if (replica.spec.node_id == node_id && replica.state.pid != 0) end(replica, "its node is gone");
+    const auto& parts = replica.spec.parts;
+    const bool is_there = std::any_of(parts.begin(), parts.end(), [&node_id](const auto& part) {
+      return part.node_id == node_id;
+    });
+    if (is_there && replica.state.pid != 0) end(replica, "its node is gone");
   }
   tell(std::move(lock));
 }

@@ -220,7 +220,7 @@ Result<Launch> LocalDriver::prepare(const ReplicaSpec& spec) const {
                 .values = {.model_name = spec.model.name,
                            .version = spec.runtime.version,
                            .concurrency = spec.concurrency,
-                           .gpus = static_cast<std::uint32_t>(spec.gpu_slots.size())}};
+                           .gpus = model::count_gpus(spec.parts)}};
   if (engine->needs_weights) {
     TRY_ASSIGN(launch.values.model_dir,
                weights_.find_directory(spec.model.bucket, spec.model.path));

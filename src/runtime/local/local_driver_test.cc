@@ -234,7 +234,7 @@ TEST(LocalDriver, an_engine_sees_the_gpus_of_its_slots_alone) {
   rig.reopen();
   EXPECT_EQ(rig.driver().nodes().value()[0].gpu_count, 4U);
   ReplicaSpec spec = rig.make_spec("r1", Behaviour::normal);
-  spec.gpu_slots = {1, 3};
+  spec.parts = {{"node-1", {1, 3}}};
 
   const auto state = rig.driver().ensure(spec).value();
 

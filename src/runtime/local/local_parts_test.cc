@@ -146,8 +146,7 @@ TEST(ReplicaRecord, survives_writing_and_reading) {
   const ReplicaRecord record{.spec = {.id = "r",
                                       .deployment_id = "d",
                                       .organization_id = "o",
-                                      .node_id = "n",
-                                      .gpu_slots = {1, 3},
+                                      .parts = {{"n", {1, 3}}, {"n2", {0}}},
                                       .runtime = {.engine = "vllm",
                                                   .version = "0.8.5",
                                                   .engine_config = {{"a", "b"}},
@@ -158,9 +157,20 @@ TEST(ReplicaRecord, survives_writing_and_reading) {
                              .boot_id = "boot",
                              .process = {.pid = 77, .start_ticks = 1'234'567'890'123}};
   EXPECT_EQ(decode_record(encode(record)).value(), record);
-  for (const char* text : {"", "{}", "[]", R"({"spec":1})", "nonsense"}) {
+  for (const char* text :
+       {"", "{}", "[]", R"({"spec":1})",
+        R"({"spec":{"id":"r","deployment":"d","organization":"o","parts":[]}})", "nonsense"}) {
     EXPECT_EQ(decode_record(text).error().code, Code::data_loss) << text;
   }
+}
+
+TEST(ReplicaRecord, of_one_node_from_before_replicas_could_span_them_is_still_read) {
+  const auto record = decode_record(R"({"spec": {"id": "r", "deployment": "d", "organization": "o",
+      "node": "n", "gpu_slots": [1, 3], "engine": "vllm", "version": "0.8.5", "engine_config": {},
+      "engine_env": {}, "model": "m", "bucket": "b", "path": "/p/", "concurrency": 4},
+      "port": 4321, "boot": "boot", "pid": 77, "start_ticks": 5})");
+  ASSERT_TRUE(record.has_value()) << record.error().message;
+  EXPECT_EQ(record->spec.parts, (std::vector<model::ReplicaPart>{{"n", {1, 3}}}));
 }
 
 TEST(Zones, are_spelled_as_clients_accept_them) {

@@ -160,7 +160,8 @@ std::vector<std::string> LocalReplica::environment(const Launch& launch, std::ui
   if (context_.has_gpus) {
     // Slots count as nvidia-smi does; CUDA's own order would be fastest first.
     variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID";
-    variables["CUDA_VISIBLE_DEVICES"] = fmt::format("{}", fmt::join(launch.spec.gpu_slots, ","));
+    variables["CUDA_VISIBLE_DEVICES"] =
+        fmt::format("{}", fmt::join(launch.spec.parts.front().gpu_slots, ","));
   }
   std::erase_if(variables, [](const auto& entry) { return entry.first.starts_with("STAITHE_"); });
   auto result = marker_environment({.data_mark = context_.data_mark,

@@ -41,12 +41,29 @@ Result<void> write_file(const std::string& path, std::string_view text) {
   return {};
 }
 
+// Records of one node and its slots were written before replicas could span nodes.
+std::vector<model::ReplicaPart> read_parts(const Json& json) {
+  const auto part_of = [](const Json& object) {
+    return model::ReplicaPart{
+        .node_id = object.at("node").get<std::string>(),
+        .gpu_slots = object.at("gpu_slots").get<std::vector<std::uint32_t>>()};
+  };
+  const auto found = json.find("parts");
+  if (found == json.end()) return {part_of(json)};
+  std::vector<model::ReplicaPart> parts{part_of(found->at(0))};
+  for (std::size_t i = 1; i < found->size(); ++i) parts.push_back(part_of(found->at(i)));
+  return parts;
+}
+
 Json to_json(const ReplicaSpec& spec) {
+  Json parts = Json::array();
+  for (const model::ReplicaPart& part : spec.parts) {
+    parts.push_back({{"node", part.node_id}, {"gpu_slots", part.gpu_slots}});
+  }
   return {{"id", spec.id},
           {"deployment", spec.deployment_id},
           {"organization", spec.organization_id},
-          {"node", spec.node_id},
-          {"gpu_slots", spec.gpu_slots},
+          {"parts", std::move(parts)},
           {"engine", spec.runtime.engine},
           {"version", spec.runtime.version},
           {"engine_config", spec.runtime.engine_config},
@@ -61,8 +78,7 @@ void from_json(const Json& json, ReplicaSpec& spec) {
   json.at("id").get_to(spec.id);
   json.at("deployment").get_to(spec.deployment_id);
   json.at("organization").get_to(spec.organization_id);
-  json.at("node").get_to(spec.node_id);
-  json.at("gpu_slots").get_to(spec.gpu_slots);
+  spec.parts = read_parts(json);
   json.at("engine").get_to(spec.runtime.engine);
   json.at("version").get_to(spec.runtime.version);
   json.at("engine_config").get_to(spec.runtime.engine_config);
