@@ -81,14 +81,20 @@ Outcome DeploymentReconciler::reconcile(const model::Id& id) {
 }
 
 DeploymentView DeploymentReconciler::observe(const model::Id& id) const {
-  DeploymentView view;
   if (const auto* deployment = world_.find_deployment(id); deployment != nullptr) {
-    view.deployment = deployment->value;
-  } else {
-    // Replicas whose deployment is gone are treated as if it were going.
-    view.deployment.spec.id = id;
-    view.deployment.status.status = model::Status::deleting;
+    return observe(deployment->value);
   }
+  // Replicas whose deployment is gone are treated as if it were going.
+  model::Deployment gone;
+  gone.spec.id = id;
+  gone.status.status = model::Status::deleting;
+  return observe(std::move(gone));
+}
+
+DeploymentView DeploymentReconciler::observe(model::Deployment deployment) const {
+  DeploymentView view;
+  view.deployment = std::move(deployment);
+  const model::Id& id = view.deployment.spec.id;
   view.spec_hash = hash_of(view.deployment.spec);
   view.is_adopting = clock_.instant() < started_at_ + options_.adoption_max;
   for (const model::Id& replica_id : world_.replicas_of(id)) {

@@ -44,8 +44,11 @@ class DeploymentReconciler {
 
   Outcome reconcile(const model::Id& id);
 
- private:
+  // What a pass over a deployment goes by, and what it would go by were the deployment like this.
   DeploymentView observe(const model::Id& id) const;
+  DeploymentView observe(model::Deployment deployment) const;
+
+ private:
   Result<void> write_intents(const DeploymentView& view, const DeploymentPlan& plan);
   // The actions of the driver; they note in `outcome` what went wrong and when to look again. What
   // has only begun wakes the loop when it is over.

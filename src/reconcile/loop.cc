@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "reconcile/insight.h"
 #include "store/records.h"
 
 namespace staithe::reconcile {
@@ -28,7 +29,9 @@ struct Loop::Inbox {
   std::condition_variable wake;
   bool is_woken = false;
   bool is_stopping = false;
+  bool has_ended = false;
   std::set<model::Id> deployments;
+  std::vector<std::function<void(Loop*)>> questions;
 
   void put(const model::Id& deployment_id) {
     const std::lock_guard lock(mutex);
@@ -36,9 +39,9 @@ struct Loop::Inbox {
     is_woken = true;
     wake.notify_one();
   }
-  bool has_deployments() {
+  bool has_work() {
     const std::lock_guard lock(mutex);
-    return !deployments.empty();
+    return !deployments.empty() || !questions.empty();
   }
   void ring() {
     const std::lock_guard lock(mutex);
@@ -76,6 +79,11 @@ Loop::Loop(const Clock& clock, Random& random, const Log& log, store::Store& sto
 
 Loop::~Loop() {
   stop();
+  {
+    const std::lock_guard lock(inbox_->mutex);
+    inbox_->has_ended = true;
+  }
+  answer_questions(nullptr);
   subscription_.reset();
   driver_.set_listener([](const model::Id&) {});
 }
@@ -91,6 +99,29 @@ void Loop::stop() {
     inbox_->wake.notify_one();
   }
   thread_.join();
+  answer_questions(nullptr);
+}
+
+void Loop::ask(std::function<void(Loop*)> question) {
+  {
+    const std::lock_guard lock(inbox_->mutex);
+    if (!inbox_->is_stopping && !inbox_->has_ended) {
+      inbox_->questions.push_back(std::move(question));
+      inbox_->is_woken = true;
+      inbox_->wake.notify_one();
+      return;
+    }
+  }
+  question(nullptr);
+}
+
+void Loop::answer_questions(Loop* answerer) {
+  std::vector<std::function<void(Loop*)>> questions;
+  {
+    const std::lock_guard lock(inbox_->mutex);
+    questions.swap(inbox_->questions);
+  }
+  for (const auto& question : questions) question(answerer);
 }
 
 void Loop::run_until_stopped() {
@@ -114,10 +145,12 @@ Instant Loop::step() {
     for (std::uint32_t i = 0; i < store_failures_ && delay < store_delay_max; ++i) delay *= 2;
     store_failures_ += 1;
     log_.warning("the store does not answer", {{"error", taken.error().message}});
+    answer_questions(nullptr);
     return clock_.instant() + std::min(delay, store_delay_max);
   }
   store_failures_ = 0;
   adopt();
+  answer_questions(is_adopted_ ? this : nullptr);
   if (clock_.instant() >= next_resync_) resync();
   for (std::size_t passes = 0; passes < passes_per_step_max; ++passes) {
     const std::optional<Key> key = queue_.pop(clock_.instant());
@@ -125,7 +158,7 @@ Instant Loop::step() {
     run(*key);
     if (!take_changes()) return clock_.instant() + store_delay_first;
   }
-  if (inbox_->has_deployments()) return clock_.instant();
+  if (inbox_->has_work()) return clock_.instant();
   return std::min(queue_.next_due().value_or(next_resync_), next_resync_);
 }
 
@@ -209,6 +242,47 @@ Outcome Loop::reconcile(const Key& key) {
       break;
   }
   return Outcome::settled();
+}
+
+Result<model::Explanation> Loop::explain(const model::Id& deployment_id) {
+  if (world_.find_deployment(deployment_id) == nullptr) {
+    return Error{.code = Code::not_found, .message = "the control plane has not seen it yet"};
+  }
+  TRY(states_.refresh(deployment_id));
+  const DeploymentView view = deployments_.observe(deployment_id);
+  const Instant now = clock_.instant();
+  const Timestamp wall_now = clock_.now();
+  model::Explanation explanation =
+      explain_deployment(world_, view, plan_deployment(view), {}, now, wall_now);
+  if (const auto due = queue_.due_of({Kind::deployment, deployment_id})) {
+    const Duration wait = std::max(*due, now) - now;
+    explanation.next_look = wall_now + std::chrono::duration_cast<std::chrono::microseconds>(wait);
+  }
+  return explanation;
+}
+
+Result<model::PlanPreview> Loop::preview(model::Deployment wanted) {
+  TRY(states_.refresh(wanted.spec.id));
+  const auto* before = world_.find_deployment(wanted.spec.id);
+  if (before != nullptr) wanted.status = before->value.status;
+  wanted.status.status =
+      wanted.status.was_ready ? model::Status::updating : model::Status::creating;
+  const DeploymentView view = deployments_.observe(std::move(wanted));
+  return preview_deployment(world_, before == nullptr ? nullptr : &before->value, view,
+                            plan_deployment(view));
+}
+
+Result<model::PlanPreview> Loop::preview(const model::CapacityClaim& wanted) {
+  const auto* before = world_.find_claim(wanted.spec.id);
+  model::CapacityClaim claim = wanted;
+  if (before != nullptr) {
+    claim.status = before->value.status;
+  } else {
+    claim.status.pending_instances = claim.spec.resources.instance_count;
+  }
+  claim.status.status = claim.status.was_ready ? model::Status::updating : model::Status::creating;
+  return preview_claim(world_, before == nullptr ? nullptr : &before->value, claim,
+                       plan_claim(claim, capacity_.fleet_for(claim)));
 }
 
 }  // namespace staithe::reconcile

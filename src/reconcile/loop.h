@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -12,6 +13,7 @@
 #include "base/random.h"
 #include "base/thread.h"
 #include "model/catalogue.h"
+#include "model/explanation.h"
 #include "reconcile/capacity.h"
 #include "reconcile/claim_reconciler.h"
 #include "reconcile/deployment_reconciler.h"
@@ -56,6 +58,17 @@ class Loop {
   // Ends after the pass that is running. Safe to repeat.
   void stop();
 
+  // Puts a question to the control thread: `question` runs there, soon, with the loop; or with
+  // null, on any thread, when the loop has ended or does not know the state of the world. Any
+  // thread.
+  void ask(std::function<void(Loop*)> question);
+
+  // Answers, for questions only. NOT_FOUND: the store has said nothing of such a deployment yet.
+  Result<model::Explanation> explain(const model::Id& deployment_id);
+  // What would come of it if the store held this.
+  Result<model::PlanPreview> preview(model::Deployment wanted);
+  Result<model::PlanPreview> preview(const model::CapacityClaim& wanted);
+
   // Does everything that is due now and says when more will be. For tests, and for the thread.
   Instant step();
 
@@ -68,6 +81,7 @@ class Loop {
   void resync();
   void run(const Key& key);
   Outcome reconcile(const Key& key);
+  void answer_questions(Loop* answerer);
   void run_until_stopped();
 
   const Clock& clock_;

@@ -72,4 +72,10 @@ std::optional<Instant> WorkQueue::next_due() const {
   return by_time_.begin()->first;
 }
 
+std::optional<Instant> WorkQueue::due_of(const Key& key) const {
+  if (ready_keys_.contains(key)) return Instant::min();
+  const auto found = due_.find(key);
+  return found == due_.end() ? std::nullopt : std::optional(found->second);
+}
+
 }  // namespace staithe::reconcile

@@ -40,6 +40,8 @@ class WorkQueue {
 
   // When pop() has something, as far as is known; nothing if the queue is empty.
   std::optional<Instant> next_due() const;
+  // When a key is to be looked at; nothing if it is not in the queue.
+  std::optional<Instant> due_of(const Key& key) const;
   std::size_t size() const { return due_.size() + ready_keys_.size(); }
 
  private:
