@@ -105,6 +105,49 @@ TEST(Balance, L09_every_kind_of_request_is_placed) {
   }
 }
 
+TEST(Balance, P13_a_replica_that_left_meanwhile_gets_no_request_that_had_begun_before) {
+  GatewayWorld world;
+  FakeEngine& old_engine = world.add_engine();
+  old_engine.script = ok;
+  RawPeer client = world.connect();
+  const std::string request = chat();
+  const std::size_t body_at = request.find("\r\n\r\n") + 4;
+  world.send(client, std::string_view(request).substr(0, body_at));
+  world.settle();
+  world.route.deployments.clear();
+  FakeEngine& new_engine = world.add_engine();
+  new_engine.script = ok;
+  // As far as anybody can tell the old one is idle for good, so it may be stopped.
+  ASSERT_EQ(world.in_flight("dep-a-1"), 0u);
+  world.send(client, std::string_view(request).substr(body_at));
+  EXPECT_EQ(world.answer(client).status(), 200);
+  EXPECT_EQ(old_engine.request_count(), 0u);
+  EXPECT_EQ(new_engine.request_count(), 1u);
+}
+
+TEST(Balance, a_request_whose_gateway_or_model_went_while_it_came_in_is_told) {
+  GatewayWorld world;
+  world.add_engine().script = ok;
+  for (const bool is_gateway_left : {true, false}) {
+    world.deployment("dep-a").model = "model-a";
+    world.route.id = "gw";
+    world.publish();
+    RawPeer client = world.connect();
+    const std::string request = chat();
+    const std::size_t body_at = request.find("\r\n\r\n") + 4;
+    world.send(client, std::string_view(request).substr(0, body_at + 1));
+    world.settle();
+    if (is_gateway_left) {
+      world.deployment("dep-a").model = "another";
+    } else {
+      world.route.id = "another";
+    }
+    world.publish();
+    world.send(client, std::string_view(request).substr(body_at + 1));
+    EXPECT_EQ(world.answer(client).status(), 404);
+  }
+}
+
 TEST(Balance, T01_deployments_of_one_model_share_its_requests_by_weight) {
   GatewayWorld world;
   world.add_engine("dep-a", "model-a", 90).script = ok;

@@ -222,8 +222,26 @@ std::optional<ApiError> ProxyExchange::rewrite_model() {
 
 // --- The replica ---------------------------------------------------------------------------------
 
+// Chosen from is the table of this moment, not that of the request's arrival: a replica that has
+// left it since may already be stopping.
+std::optional<ApiError> ProxyExchange::take_newest_table() {
+  Request& request = *request_;
+  const std::shared_ptr<const RouteTable>& newest = gateway_.reader_.table();
+  if (request.table == newest) return std::nullopt;
+  const std::shared_ptr<const RouteTable> old = std::exchange(request.table, newest);
+  const std::string& model_name = request.model->name;
+  request.gateway = newest->find_by_id(request.gateway->id);
+  if (request.gateway == nullptr) {
+    return errors::not_found("There is no such gateway on this server.");
+  }
+  request.model = request.gateway->find_model(model_name);
+  if (request.model == nullptr) return errors::model_not_found(model_name);
+  return std::nullopt;
+}
+
 // Chooses a deployment and a replica, and sends what there is of the request.
 void ProxyExchange::send_upstream() {
+  if (const auto error = take_newest_table()) return refuse(*error);
   Request& request = *request_;
   const ReplicaLoad* const failed = request.failed.get();
   const ServedDeployment* deployment = choose_deployment(*request.model, failed);

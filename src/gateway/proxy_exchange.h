@@ -73,6 +73,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   std::optional<ApiError> find_model();
   std::optional<ApiError> rewrite_model();
 
+  std::optional<ApiError> take_newest_table();
   void send_upstream();
   void feed_collected_body();
   void pass_body(std::string_view bytes);

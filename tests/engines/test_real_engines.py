@@ -38,7 +38,7 @@ def buckets(tmp_path_factory):
     second = root / "models" / "second"
     first.mkdir(parents=True)
     second.mkdir(parents=True)
-    (first / "model.gguf").symlink_to(source)
+    shutil.copyfile(source, first / "model.gguf")
     shutil.copyfile(source, second / "model.gguf")
     # The value of the key general.name, a GGUF string: type 8, a length of 64 bits, then the letters.
     with open(second / "model.gguf", "r+b") as file:
@@ -57,7 +57,7 @@ def server(make_server, buckets, tmp_path):
     config.write_text(NODES)
     search_path = f"{pathlib.Path(LLAMA_SERVER).parent}:{os.environ['PATH']}"
     running = make_server("--config", str(config), "--weights-root", str(buckets), "--engine-search-path", search_path,
-                          "--replica-drain-timeout", "120s", emulate=False).start()
+                          "--replica-drain-timeout", "120000", emulate=False).start()
     yield running
     running.kill()
 
@@ -134,7 +134,7 @@ class Watch:
         self.stopping = threading.Event()
         self.looks, self.fewest, self.faults = 0, 99, []
         self.statuses = collections.Counter()
-        self.thread = threading.Thread(target=self._run)
+        self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
     def _run(self):
@@ -172,8 +172,10 @@ def deployment(server):
 
 
 def update(server, deployment, **changes):
+    deployment["spec"].update(changes)
+    body = {key: value for key, value in deployment["spec"].items() if key not in ("gateways", "organizationId")}
     with server.client() as api:
-        answer = api.patch(f"/deployments/{deployment['spec']['id']}", json=changes)
+        answer = api.patch(f"/deployments/{deployment['spec']['id']}", json=body)
     assert answer.status_code == 200, answer.text
 
 
