@@ -1,6 +1,7 @@
 #include "reconcile/capacity.h"
 
 #include <algorithm>
+#include <iterator>
 #include <set>
 #include <tuple>
 #include <utility>
@@ -28,64 +29,249 @@ std::optional<std::set<std::string>> common_zones(const World& world,
   return common;
 }
 
-auto turn_of(const model::Deployment& deployment) {
-  return std::tuple(~deployment.spec.autoscaling.priority, deployment.status.created_at,
-                    std::string_view(deployment.spec.id));
+// Of its leader's node; empty if that is not known.
+std::string zone_of(const World& world, const model::Replica& replica) {
+  const auto* node = world.find_node(replica.parts.front().node_id);
+  return node == nullptr ? std::string{} : model::fold_zone(node->value.zone);
+}
+
+// Whether a deployment competes for capacity at all.
+bool is_competing(const model::Deployment& deployment) {
+  return !deployment.spec.disabled && deployment.status.status != Status::deleting &&
+         deployment.status.status != Status::failed;
+}
+
+std::vector<model::Node> nodes_of(const World& world, const std::vector<model::Id>& ids) {
+  std::vector<model::Node> nodes;
+  for (const model::Id& id : ids) nodes.push_back(world.find_node(id)->value);
+  return nodes;
 }
 
 }  // namespace
 
-FleetView Capacity::fleet_for(const model::CapacityClaim& claim) const {
-  FleetView fleet;
-  for (const auto& [id, node] : world_.nodes()) {
-    ClaimableNode claimable{.node = node.value, .holder = world_.holder_of(id)};
-    for (const model::Id& replica_id : world_.replicas_on(id)) {
-      const Timestamp created_at = world_.find_replica(replica_id)->value.created_at;
-      claimable.oldest_replica = claimable.replica_count == 0
-                                     ? created_at
-                                     : std::min(claimable.oldest_replica, created_at);
-      claimable.replica_count += 1;
-    }
-    fleet.nodes.push_back(std::move(claimable));
+void Capacity::sync() {
+  const World::News news = world_.take_news();
+  for (const model::Id& id : news.created_replicas) settle(id);
+  std::set<model::Id> claims = news.claims;
+  for (const model::Id& id : news.nodes) {
+    update_node(id);
+    // What a claim lacks depends on whether its machines are there.
+    if (const model::Id holder = world_.holder_of(id); !holder.empty()) claims.insert(holder);
   }
-  for (const auto& [id, other] : world_.claims()) {
-    if (is_waiting(other.value) && is_older(other.value, claim)) {
-      fleet.waiting_before.push_back(other.value);
-    }
-  }
-  std::sort(fleet.waiting_before.begin(), fleet.waiting_before.end(), is_older);
-  return fleet;
+  for (const model::Id& id : claims) update_claim(id);
+  for (const model::Id& id : news.deployments) is_stale_ |= update_deployment(id);
+  for (const model::Id& id : std::exchange(said_, {})) is_stale_ |= update_deployment(id);
+  is_stale_ |= news.is_fleet_changed;
 }
 
-Slots Capacity::free_slots() const {
-  Slots slots;
-  for (const auto& [id, node] : world_.nodes()) {
-    if (!node.value.schedulable) continue;
-    NodeSlots entry{.node_id = id,
-                    .zone = model::fold_zone(node.value.zone),
-                    .instance_type = model::fold_instance(node.value.instance_type),
-                    .gpu_count = node.value.gpu_count};
-    if (const model::Id holder = world_.holder_of(id); !holder.empty()) {
-      const auto* claim = world_.find_claim(holder);
-      if (claim == nullptr || !may_use(claim->value, id)) continue;
-      entry.claim_id = holder;
-      entry.organization = claim->value.spec.organization_id;
-    } else if (!node.value.owner_organization.empty()) {
-      continue;
-    }
-    std::set<std::uint32_t> taken;
-    for (const model::Id& replica_id : world_.replicas_on(id)) {
-      const model::Replica& replica = world_.find_replica(replica_id)->value;
-      for (const model::ReplicaPart& part : replica.parts) {
-        if (part.node_id == id) taken.insert(part.gpu_slots.begin(), part.gpu_slots.end());
-      }
-    }
-    for (std::uint32_t slot = 0; slot < node.value.gpu_count; ++slot) {
-      if (!taken.contains(slot)) entry.free_slots.push_back(slot);
-    }
-    slots.push_back(std::move(entry));
+// A replica that came to be where it was allotted changes nothing for the others.
+void Capacity::settle(const model::Id& replica_id) {
+  const auto* replica = world_.find_replica(replica_id);
+  if (replica == nullptr || is_stale_) {
+    is_stale_ = true;
+    return;
   }
-  return slots;
+  const model::Id& deployment_id = replica->value.deployment_id;
+  const auto allotment = allotments_.by_deployment.find(deployment_id);
+  const Contender* contender = contention_.find(deployment_id);
+  is_stale_ = true;
+  if (allotment == allotments_.by_deployment.end() || contender == nullptr) return;
+  std::vector<Placement>& placements = allotment->second.placements;
+  const auto placement = std::find_if(placements.begin(), placements.end(), [&](const auto& each) {
+    return each.parts == replica->value.parts;
+  });
+  if (placement == placements.end()) return;
+
+  Contender after = *contender;
+  after.request.replicas_in[placement->zone] += 1;
+  (after.missing_of_min > 0 ? after.missing_of_min : after.missing_above_min) -= 1;
+  contention_.set(std::move(after));
+  overlay_.settle(placement->parts);
+  placements.erase(placement);
+  if (placements.empty() && allotment->second.coming.empty()) {
+    allotments_.by_deployment.erase(allotment);
+  }
+  is_stale_ = false;
+}
+
+void Capacity::update_node(const model::Id& id) {
+  const auto* node = world_.find_node(id);
+  const model::Id holder = world_.holder_of(id);
+  if (node != nullptr && node->value.schedulable && holder.empty() &&
+      world_.replicas_on(id).empty()) {
+    claims_.set_free(node->value);
+  } else {
+    claims_.set_taken(id, holder);
+  }
+}
+
+void Capacity::update_claim(const model::Id& id) {
+  if (const auto* claim = world_.find_claim(id); claim != nullptr) {
+    claims_.set_waiting(need_of(held_by(claim->value)));
+  } else {
+    claims_.remove_waiting(id);
+  }
+}
+
+bool Capacity::update_deployment(const model::Id& id) {
+  const auto* deployment = world_.find_deployment(id);
+  if (deployment == nullptr) {
+    wanted_.erase(id);
+    lost_.erase(id);
+  }
+  if (deployment == nullptr || !is_competing(deployment->value)) return contention_.remove(id);
+  return contention_.set(contender_of(deployment->value));
+}
+
+Contender Capacity::contender_of(const model::Deployment& deployment) const {
+  const model::DeploymentAutoscaling& scaling = deployment.spec.autoscaling;
+  Contender contender{.turn = {scaling.priority, deployment.status.created_at, deployment.spec.id},
+                      .request = placement_of(deployment.spec),
+                      .missing_of_min = 0,
+                      .missing_above_min = 0,
+                      .spares = {}};
+  const auto lost = lost_.find(deployment.spec.id);
+  std::vector<const model::Replica*> live;
+  for (const model::Id& id : world_.replicas_of(deployment.spec.id)) {
+    const model::Replica& replica = world_.find_replica(id)->value;
+    const bool is_lost = lost != lost_.end() && lost->second.contains(id);
+    if (!replica.draining && !is_lost && !must_leave_node(replica)) live.push_back(&replica);
+  }
+  const auto live_count = static_cast<std::uint32_t>(live.size());
+  std::uint32_t wanted = scaling.min;
+  if (const auto said = wanted_.find(deployment.spec.id); said != wanted_.end()) {
+    wanted = std::clamp(said->second, scaling.min, std::max(scaling.min, scaling.max));
+  }
+  contender.missing_of_min = scaling.min - std::min(scaling.min, live_count);
+  const std::uint32_t floor = std::max(scaling.min, live_count);
+  contender.missing_above_min = wanted - std::min(wanted, floor);
+  if (live_count > scaling.min) {
+    std::sort(live.begin(), live.end(), [](const auto* left, const auto* right) {
+      return std::tie(right->created_at, right->id) < std::tie(left->created_at, left->id);
+    });
+    live.resize(live_count - scaling.min);
+    for (const model::Replica* replica : live) {
+      contender.spares.emplace_back(replica->id, replica->parts);
+    }
+  }
+  return contender;
+}
+
+ClaimView Capacity::held_by(const model::CapacityClaim& claim) const {
+  ClaimView view{.claim = claim, .held = {}, .offered = {}};
+  for (const model::Id& id : claim.status.nodes) {
+    const auto* node = world_.find_node(id);
+    if (node == nullptr) continue;
+    HeldNode held{.node = node->value, .replica_count = 0, .oldest_replica = {}};
+    for (const model::Id& replica_id : world_.replicas_on(id)) {
+      const Timestamp created_at = world_.find_replica(replica_id)->value.created_at;
+      held.oldest_replica =
+          held.replica_count == 0 ? created_at : std::min(held.oldest_replica, created_at);
+      held.replica_count += 1;
+    }
+    view.held.push_back(std::move(held));
+  }
+  return view;
+}
+
+ClaimView Capacity::view_of(const model::CapacityClaim& claim) {
+  sync();
+  ClaimView view = held_by(claim);
+  view.offered = nodes_of(world_, claims_.share_of(claim.spec.id));
+  return view;
+}
+
+void Capacity::set_wanted(const model::Id& deployment_id, std::uint32_t count) {
+  const auto [known, is_new] = wanted_.try_emplace(deployment_id, count);
+  if (!is_new && known->second == count) return;
+  known->second = count;
+  said_.insert(deployment_id);
+}
+
+void Capacity::set_lost(const model::Id& deployment_id, std::set<model::Id> replica_ids) {
+  const auto known = lost_.find(deployment_id);
+  if (known == lost_.end() ? replica_ids.empty() : known->second == replica_ids) return;
+  if (replica_ids.empty()) {
+    lost_.erase(known);
+  } else {
+    lost_[deployment_id] = std::move(replica_ids);
+  }
+  said_.insert(deployment_id);
+}
+
+const Allotments& Capacity::allotments() {
+  sync();
+  if (!is_stale_) return allotments_;
+  overlay_.undo();
+  const Allotments before = std::exchange(allotments_, allot(overlay_, contention_));
+  note_changes(before, allotments_);
+  note_changes(allotments_, before);
+  is_stale_ = false;
+  return allotments_;
+}
+
+void Capacity::note_changes(const Allotments& before, const Allotments& after) {
+  for (const auto& [id, allotment] : before.by_deployment) {
+    const auto other = after.by_deployment.find(id);
+    if (other == after.by_deployment.end() || other->second != allotment) {
+      touched_.insert({store::Kind::deployment, id});
+    }
+  }
+  for (const auto& [replica_id, cause] : before.victims) {
+    if (after.victims.contains(replica_id)) continue;
+    const auto* replica = world_.find_replica(replica_id);
+    if (replica == nullptr) continue;
+    touched_.insert({store::Kind::deployment, replica->value.deployment_id});
+  }
+}
+
+std::set<Key> Capacity::take_touched() {
+  allotments();
+  for (const model::Id& id : claims_.take_touched()) touched_.insert({store::Kind::claim, id});
+  return std::exchange(touched_, {});
+}
+
+std::set<model::Id> Capacity::victims_of(const model::Id& deployment_id) {
+  std::set<model::Id> victims;
+  const Allotments& current = allotments();
+  if (current.victims.empty()) return victims;
+  for (const model::Id& id : world_.replicas_of(deployment_id)) {
+    if (current.victims.contains(id)) victims.insert(id);
+  }
+  return victims;
+}
+
+Offer Capacity::offer(const model::Deployment& deployment, std::uint32_t count,
+                      const std::vector<model::Id>& old_replicas) {
+  Offer offer;
+  PlacementRequest request = placement_of(deployment.spec);
+  const Allotments& current = allotments();
+  if (const auto mine = current.by_deployment.find(deployment.spec.id);
+      mine != current.by_deployment.end()) {
+    const std::vector<Placement>& placements = mine->second.placements;
+    const std::size_t used = std::min<std::size_t>(count, placements.size());
+    offer.placements.assign(placements.begin(),
+                            std::next(placements.begin(), static_cast<std::ptrdiff_t>(used)));
+    for (const Placement& each : placements) request.replicas_in[each.zone] += 1;
+    for (const Placement& each : mine->second.coming) request.replicas_in[each.zone] += 1;
+  }
+  Overlay trial(world_.fleet());
+  while (offer.placements.size() < count) {
+    std::optional<Placement> placement = trial.place(request);
+    if (!placement) break;
+    request.replicas_in[placement->zone] += 1;
+    offer.placements.push_back(std::move(*placement));
+  }
+  if (offer.placements.size() == count) return offer;
+  offer.shortage = world_.fleet().explain(request);
+  for (const model::Id& id : old_replicas) {
+    const model::Replica& replica = world_.find_replica(id)->value;
+    const auto there = request.replicas_in.find(zone_of(world_, replica));
+    if (there != request.replicas_in.end() && there->second > 0) there->second -= 1;
+    trial.begin_leaving(replica.parts);
+  }
+  offer.without_old = world_.fleet().find(request, Horizon::soon);
+  return offer;
 }
 
 PlacementRequest Capacity::placement_of(const model::DeploymentSpec& spec) const {
@@ -99,33 +285,11 @@ PlacementRequest Capacity::placement_of(const model::DeploymentSpec& spec) const
   if (request.classes.empty()) {
     request.classes = {CapacityClass::reserved, CapacityClass::on_demand};
   }
+  for (const model::Id& id : world_.replicas_of(spec.id)) {
+    const model::Replica& replica = world_.find_replica(id)->value;
+    if (!replica.draining) request.replicas_in[zone_of(world_, replica)] += 1;
+  }
   return request;
-}
-
-std::vector<Demand> Capacity::demands_before(const model::Deployment& deployment) const {
-  std::vector<std::pair<const model::Deployment*, std::uint32_t>> waiting;
-  for (const auto& [id, other] : world_.deployments()) {
-    const model::Deployment& each = other.value;
-    if (each.spec.disabled || each.status.status == Status::deleting ||
-        each.status.status == Status::failed || turn_of(each) >= turn_of(deployment)) {
-      continue;
-    }
-    std::uint32_t live_count = 0;
-    for (const model::Id& replica_id : world_.replicas_of(id)) {
-      live_count += world_.find_replica(replica_id)->value.draining ? 0 : 1;
-    }
-    if (live_count < each.spec.autoscaling.min) {
-      waiting.emplace_back(&each, each.spec.autoscaling.min - live_count);
-    }
-  }
-  std::sort(waiting.begin(), waiting.end(), [](const auto& left, const auto& right) {
-    return turn_of(*left.first) < turn_of(*right.first);
-  });
-  std::vector<Demand> demands;
-  for (const auto& [each, count] : waiting) {
-    demands.push_back({placement_of(each->spec), count});
-  }
-  return demands;
 }
 
 bool Capacity::must_leave_node(const model::Replica& replica) const {

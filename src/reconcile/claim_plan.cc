@@ -16,7 +16,7 @@ using model::CapacityClaim;
 using model::Condition;
 using model::ConditionStatus;
 
-using Nodes = std::vector<const ClaimableNode*>;
+using Nodes = std::vector<const HeldNode*>;
 
 std::vector<std::string> folded_zones(const CapacityClaim& claim) {
   std::vector<std::string> zones;
@@ -50,51 +50,21 @@ class Matcher {
     return static_cast<std::size_t>(found - zones_.begin());
   }
   const std::vector<std::string>& zones() const { return zones_; }
+  const std::string& instance_type() const { return instance_type_; }
+  const std::string& owner() const { return owner_; }  // empty: managed
 
  private:
   std::string instance_type_;
   std::vector<std::string> zones_;
-  std::string owner_;  // empty: managed
+  std::string owner_;
 };
 
 bool is_deleting(const CapacityClaim& claim) {
   return claim.status.status == model::Status::deleting;
 }
 
-std::uint32_t missing(const CapacityClaim& claim) {
-  const std::uint32_t wanted = is_deleting(claim) ? 0 : claim.spec.resources.instance_count;
-  return wanted - std::min(wanted, claim.status.allocated_instances);
-}
-
-// The first `count` of `free` that fit, in zone order; they are removed from `free`.
-Nodes take(Nodes& free, const Matcher& matcher, std::size_t count) {
-  Nodes fitting;
-  for (const ClaimableNode* node : free) {
-    if (matcher.fits(node->node)) fitting.push_back(node);
-  }
-  std::sort(fitting.begin(), fitting.end(), [&matcher](const auto* left, const auto* right) {
-    return std::tuple(matcher.rank(left->node), std::cref(left->node.id).get()) <
-           std::tuple(matcher.rank(right->node), std::cref(right->node.id).get());
-  });
-  if (fitting.size() > count) fitting.resize(count);
-  std::erase_if(free, [&fitting](const ClaimableNode* node) {
-    return std::find(fitting.begin(), fitting.end(), node) != fitting.end();
-  });
-  return fitting;
-}
-
-// What is left for `claim` of the free nodes once every older claim that waits has had its share.
-Nodes free_nodes(const FleetView& fleet) {
-  Nodes free;
-  for (const ClaimableNode& node : fleet.nodes) {
-    if (node.holder.empty() && node.node.schedulable && node.replica_count == 0) {
-      free.push_back(&node);
-    }
-  }
-  for (const CapacityClaim& older : fleet.waiting_before) {
-    (void)take(free, Matcher(older), missing(older));
-  }
-  return free;
+std::uint32_t wanted_of(const CapacityClaim& claim) {
+  return is_deleting(claim) ? 0 : claim.spec.resources.instance_count;
 }
 
 struct HeldNodes {
@@ -103,12 +73,13 @@ struct HeldNodes {
   Nodes unfit;                  // no longer what the spec asks for
 };
 
-HeldNodes sort_held(const CapacityClaim& claim, const FleetView& fleet, const Matcher& matcher) {
+HeldNodes sort_held(const ClaimView& view, const Matcher& matcher) {
+  const CapacityClaim& claim = view.claim;
   HeldNodes held;
   std::map<model::Id, std::size_t> place;
   for (std::size_t i = 0; i < claim.status.nodes.size(); ++i) place[claim.status.nodes[i]] = i;
-  std::map<model::Id, const ClaimableNode*> known;
-  for (const ClaimableNode& node : fleet.nodes) known[node.node.id] = &node;
+  std::map<model::Id, const HeldNode*> known;
+  for (const HeldNode& node : view.held) known[node.node.id] = &node;
 
   for (const model::Id& id : claim.status.nodes) {
     const auto found = known.find(id);
@@ -125,7 +96,7 @@ HeldNodes sort_held(const CapacityClaim& claim, const FleetView& fleet, const Ma
   // Nodes already being emptied come last; before them the emptiest, and of the busy ones those
   // with the newest replicas.
   std::sort(held.usable.begin(), held.usable.end(), [&](const auto* left, const auto* right) {
-    const auto key = [&](const ClaimableNode* node) {
+    const auto key = [&](const HeldNode* node) {
       return std::tuple(place[node->node.id] >= claim.status.allocated_instances,
                         node->replica_count == 0, node->oldest_replica, matcher.rank(node->node),
                         node->node.id);
@@ -187,31 +158,30 @@ std::vector<Condition> describe(const CapacityClaim& claim, const ClaimPlan& pla
 
 }  // namespace
 
-ClaimPlan plan_claim(const CapacityClaim& claim, const FleetView& fleet) {
+ClaimPlan plan_claim(const ClaimView& view) {
+  const CapacityClaim& claim = view.claim;
   const Matcher matcher(claim);
-  const std::uint32_t wanted = is_deleting(claim) ? 0 : claim.spec.resources.instance_count;
-  HeldNodes held = sort_held(claim, fleet, matcher);
+  const std::uint32_t wanted = wanted_of(claim);
+  HeldNodes held = sort_held(view, matcher);
 
   ClaimPlan plan;
   Nodes leaving = std::move(held.unfit);
   std::map<std::string, std::uint32_t> got_in;
-  const auto use = [&plan, &got_in](const ClaimableNode& node) {
-    plan.nodes.push_back(node.node.id);
-    got_in[model::fold_zone(node.node.zone)] += 1;
+  const auto use = [&plan, &got_in](const model::Node& node) {
+    plan.nodes.push_back(node.id);
+    got_in[model::fold_zone(node.zone)] += 1;
   };
-  for (const ClaimableNode* node : held.usable) {
+  for (const HeldNode* node : held.usable) {
     if (plan.nodes.size() < wanted) {
-      use(*node);
+      use(node->node);
     } else {
       leaving.push_back(node);
     }
   }
-  if (plan.nodes.size() < wanted) {
-    Nodes free = free_nodes(fleet);
-    for (const ClaimableNode* node : take(free, matcher, wanted - plan.nodes.size())) {
-      use(*node);
-      plan.reserve.push_back(node->node.id);
-    }
+  for (const model::Node& node : view.offered) {
+    if (plan.nodes.size() >= wanted) break;
+    use(node);
+    plan.reserve.push_back(node.id);
   }
   plan.allocated = static_cast<std::uint32_t>(plan.nodes.size());
   plan.pending = wanted - plan.allocated;
@@ -219,9 +189,9 @@ ClaimPlan plan_claim(const CapacityClaim& claim, const FleetView& fleet) {
   // A lost node is kept as long as nothing replaces it: its engines may still run.
   std::uint32_t lost_kept = 0;
   for (const model::Id& id : held.lost) {
-    const auto known = std::find_if(fleet.nodes.begin(), fleet.nodes.end(),
+    const auto known = std::find_if(view.held.begin(), view.held.end(),
                                     [&id](const auto& node) { return node.node.id == id; });
-    const bool is_empty = known == fleet.nodes.end() || known->replica_count == 0;
+    const bool is_empty = known == view.held.end() || known->replica_count == 0;
     if (lost_kept < plan.pending) {
       lost_kept += 1;
       plan.nodes.push_back(id);
@@ -231,7 +201,7 @@ ClaimPlan plan_claim(const CapacityClaim& claim, const FleetView& fleet) {
       plan.nodes.push_back(id);
     }
   }
-  for (const ClaimableNode* node : leaving) {
+  for (const HeldNode* node : leaving) {
     (node->replica_count == 0 ? plan.release : plan.nodes).push_back(node->node.id);
   }
 
@@ -241,6 +211,18 @@ ClaimPlan plan_claim(const CapacityClaim& claim, const FleetView& fleet) {
   plan.facts.is_minimum_met = plan.pending == 0;
   plan.conditions = describe(claim, plan, matcher.zones(), got_in);
   return plan;
+}
+
+WaitingClaim need_of(const ClaimView& view) {
+  const CapacityClaim& claim = view.claim;
+  const Matcher matcher(claim);
+  const std::size_t usable = sort_held(view, matcher).usable.size();
+  const std::uint32_t wanted = wanted_of(claim);
+  return {.age = {claim.status.created_at, claim.spec.id},
+          .owner = matcher.owner(),
+          .instance_type = matcher.instance_type(),
+          .zones = matcher.zones(),
+          .missing = wanted > usable ? wanted - static_cast<std::uint32_t>(usable) : 0};
 }
 
 bool may_use(const CapacityClaim& claim, const model::Id& node_id) {
@@ -262,12 +244,7 @@ bool must_leave(const CapacityClaim& claim, const model::Id& node_id, const mode
 }
 
 bool is_waiting(const CapacityClaim& claim) {
-  return missing(claim) > 0;
-}
-
-bool is_older(const CapacityClaim& left, const CapacityClaim& right) {
-  return std::tie(left.status.created_at, left.spec.id) <
-         std::tie(right.status.created_at, right.spec.id);
+  return wanted_of(claim) > claim.status.allocated_instances;
 }
 
 }  // namespace staithe::reconcile

@@ -8,23 +8,23 @@
 #include "base/clock.h"
 #include "model/capacity_claim.h"
 #include "model/node.h"
+#include "reconcile/claim_queue.h"
 #include "reconcile/report.h"
 
 namespace staithe::reconcile {
 
-// A machine as a claim sees it.
-struct ClaimableNode {
+// A machine that a claim holds.
+struct HeldNode {
   model::Node node;
-  model::Id holder;                 // the claim that holds it; empty: none
   std::uint32_t replica_count = 0;  // replicas that run on it or still have to go
   Timestamp oldest_replica;         // when the first of them was created
 };
 
-// The machines, and the claims that are older than the one being planned and wait as well, oldest
-// first.
-struct FleetView {
-  std::vector<ClaimableNode> nodes;
-  std::vector<model::CapacityClaim> waiting_before;
+// All that decides about one claim.
+struct ClaimView {
+  model::CapacityClaim claim;
+  std::vector<HeldNode> held;        // of its nodes, those that are known
+  std::vector<model::Node> offered;  // free ones that it may take, the best first; see ClaimQueue
 };
 
 // What one pass over a capacity claim should change.
@@ -44,14 +44,17 @@ struct ClaimPlan {
   std::vector<model::Condition> conditions;  // Allocated, as a whole and per zone
 };
 
-// Brings `claim` as near to its instance count as the fleet allows.
+// Brings the claim as near to its instance count as the fleet allows.
 //
-// Held nodes are kept before free ones are taken, so growing never disturbs what runs inside. Free
-// nodes are taken zone by zone in the claim's order, and none that an older waiting claim could
-// use. A node with replicas on it is neither taken nor let go. A held node that is gone or not
+// Held nodes are kept before free ones are taken, so growing never disturbs what runs inside. One
+// that shrinks gives up empty nodes first and then those whose replicas are the newest. A node with
+// replicas on it is neither taken nor let go. A held node that is gone or not
 // schedulable does not count and is replaced if there is another. Too few nodes is a status to
 // report, not an error.
-ClaimPlan plan_claim(const model::CapacityClaim& claim, const FleetView& fleet);
+ClaimPlan plan_claim(const ClaimView& view);
+
+// What the claim lacks and where it would take it from; `missing` is 0 if it waits for nothing.
+WaitingClaim need_of(const ClaimView& view);
 
 // True while new replicas may be put on a node of this claim.
 bool may_use(const model::CapacityClaim& claim, const model::Id& node_id);
@@ -63,7 +66,5 @@ bool must_leave(const model::CapacityClaim& claim, const model::Id& node_id,
 
 // Waits for nodes, as far as the claim's own record says.
 bool is_waiting(const model::CapacityClaim& claim);
-// The order in which waiting claims are served: by age, then id.
-bool is_older(const model::CapacityClaim& left, const model::CapacityClaim& right);
 
 }  // namespace staithe::reconcile

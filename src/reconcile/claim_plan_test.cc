@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
+#include <tuple>
 
 #include "base/random.h"
 
@@ -11,8 +13,21 @@ namespace {
 
 using Ids = std::vector<model::Id>;
 
-ClaimableNode machine(model::Id id, std::string zone = "ZONE-A", model::Id holder = {},
-                      std::uint32_t replica_count = 0, std::string owner = {}) {
+struct Machine {
+  model::Node node;
+  model::Id holder;
+  std::uint32_t replica_count = 0;
+  Timestamp oldest_replica;
+};
+
+// The machines, and the claims that are older than the one being planned and wait as well.
+struct Machines {
+  std::vector<Machine> nodes;
+  std::vector<model::CapacityClaim> waiting_before;
+};
+
+Machine machine(model::Id id, std::string zone = "ZONE-A", model::Id holder = {},
+                std::uint32_t replica_count = 0, std::string owner = {}) {
   return {.node = {.id = std::move(id),
                    .zone = std::move(zone),
                    .instance_type = "gpu-4x",
@@ -41,6 +56,42 @@ model::CapacityClaim holding(model::CapacityClaim claim, Ids nodes) {
   return claim;
 }
 
+ClaimView view_of(const model::CapacityClaim& claim, const Machines& machines) {
+  ClaimView view{.claim = claim, .held = {}, .offered = {}};
+  const Ids& held = claim.status.nodes;
+  for (const Machine& each : machines.nodes) {
+    if (std::find(held.begin(), held.end(), each.node.id) == held.end()) continue;
+    view.held.push_back({each.node, each.replica_count, each.oldest_replica});
+  }
+  return view;
+}
+
+// What the control plane does: share out what is free, then plan by the claim's part of it.
+ClaimPlan plan_claim(const model::CapacityClaim& claim, const Machines& machines) {
+  ClaimQueue queue;
+  for (const Machine& each : machines.nodes) {
+    if (each.holder.empty() && each.node.schedulable && each.replica_count == 0) {
+      queue.set_free(each.node);
+    }
+  }
+  for (const auto& older : machines.waiting_before) {
+    queue.set_waiting(need_of(view_of(older, machines)));
+  }
+  ClaimView view = view_of(claim, machines);
+  queue.set_waiting(need_of(view));
+  for (const model::Id& id : queue.share_of(claim.spec.id)) {
+    const auto node = std::find_if(machines.nodes.begin(), machines.nodes.end(),
+                                   [&id](const Machine& each) { return each.node.id == id; });
+    view.offered.push_back(node->node);
+  }
+  return reconcile::plan_claim(view);
+}
+
+bool is_older(const model::CapacityClaim& left, const model::CapacityClaim& right) {
+  return std::tie(left.status.created_at, left.spec.id) <
+         std::tie(right.status.created_at, right.spec.id);
+}
+
 const model::Condition& allocated(const ClaimPlan& plan, std::string_view zone = {}) {
   const auto* found = model::find_condition(plan.conditions, "Allocated", zone);
   static const model::Condition none;
@@ -48,8 +99,8 @@ const model::Condition& allocated(const ClaimPlan& plan, std::string_view zone =
 }
 
 TEST(PlanClaim, takes_nodes_zone_by_zone_in_the_claims_order) {
-  const FleetView fleet{.nodes = {machine("a1", "ZONE-A"), machine("a2", "ZONE-A"),
-                                  machine("b1", "ZONE-B"), machine("b2", "ZONE-B")}};
+  const Machines fleet{.nodes = {machine("a1", "ZONE-A"), machine("a2", "ZONE-A"),
+                                 machine("b1", "ZONE-B"), machine("b2", "ZONE-B")}};
   const ClaimPlan plan = plan_claim(wants(3, {"zone-b", "ZONE-A"}), fleet);
   EXPECT_EQ(plan.nodes, (Ids{"b1", "b2", "a1"}));
   EXPECT_EQ(plan.reserve, (Ids{"b1", "b2", "a1"}));
@@ -59,7 +110,7 @@ TEST(PlanClaim, takes_nodes_zone_by_zone_in_the_claims_order) {
 }
 
 TEST(PlanClaim, P10_says_what_is_missing_in_each_zone) {
-  const FleetView fleet{
+  const Machines fleet{
       .nodes = {machine("a1"), machine("a2"), machine("a3"), machine("a4"), machine("a5")}};
   const ClaimPlan plan = plan_claim(wants(8, {"ZONE-A", "ZONE-B"}), fleet);
   EXPECT_EQ(plan.allocated, 5U);
@@ -73,7 +124,7 @@ TEST(PlanClaim, P10_says_what_is_missing_in_each_zone) {
 }
 
 TEST(PlanClaim, keeps_held_nodes_when_the_claim_grows) {
-  const FleetView fleet{.nodes = {machine("n0"), machine("n1", "ZONE-A", "c1", 2), machine("n2")}};
+  const Machines fleet{.nodes = {machine("n0"), machine("n1", "ZONE-A", "c1", 2), machine("n2")}};
   const ClaimPlan plan = plan_claim(holding(wants(2), {"n1"}), fleet);
   EXPECT_EQ(plan.nodes, (Ids{"n1", "n0"}));
   EXPECT_EQ(plan.reserve, (Ids{"n0"}));
@@ -81,8 +132,8 @@ TEST(PlanClaim, keeps_held_nodes_when_the_claim_grows) {
 }
 
 TEST(PlanClaim, lets_go_of_empty_nodes_first_and_of_busy_ones_only_once_they_are_empty) {
-  FleetView fleet{.nodes = {machine("n1", "ZONE-A", "c1", 1), machine("n2", "ZONE-A", "c1", 0),
-                            machine("n3", "ZONE-A", "c1", 1)}};
+  Machines fleet{.nodes = {machine("n1", "ZONE-A", "c1", 1), machine("n2", "ZONE-A", "c1", 0),
+                           machine("n3", "ZONE-A", "c1", 1)}};
   fleet.nodes[0].oldest_replica = Timestamp{std::chrono::seconds{9}};
   fleet.nodes[2].oldest_replica = Timestamp{std::chrono::seconds{1}};
   model::CapacityClaim claim = holding(wants(1), {"n1", "n2", "n3"});
@@ -107,22 +158,22 @@ TEST(PlanClaim, lets_go_of_empty_nodes_first_and_of_busy_ones_only_once_they_are
 TEST(PlanClaim, takes_no_node_that_an_older_waiting_claim_could_use) {
   model::CapacityClaim older = wants(2);
   older.spec.id = "c0";
-  const FleetView fleet{.nodes = {machine("n1"), machine("n2"), machine("n3")},
-                        .waiting_before = {older}};
+  const Machines fleet{.nodes = {machine("n1"), machine("n2"), machine("n3")},
+                       .waiting_before = {older}};
   EXPECT_EQ(plan_claim(wants(2), fleet).nodes, (Ids{"n3"}));
 }
 
 TEST(PlanClaim, takes_what_an_older_claim_cannot_use) {
   model::CapacityClaim older = wants(2, {"zone-b"});
   older.spec.id = "c0";
-  const FleetView fleet{.nodes = {machine("n1"), machine("b1", "ZONE-B")},
-                        .waiting_before = {older}};
+  const Machines fleet{.nodes = {machine("n1"), machine("b1", "ZONE-B")},
+                       .waiting_before = {older}};
   EXPECT_EQ(plan_claim(wants(1), fleet).nodes, (Ids{"n1"}));
 }
 
 TEST(PlanClaim, never_takes_a_node_that_is_held_busy_unschedulable_or_of_another_type) {
-  FleetView fleet{.nodes = {machine("held", "ZONE-A", "other"), machine("busy", "ZONE-A", "", 1),
-                            machine("cordoned"), machine("other-type")}};
+  Machines fleet{.nodes = {machine("held", "ZONE-A", "other"), machine("busy", "ZONE-A", "", 1),
+                           machine("cordoned"), machine("other-type")}};
   fleet.nodes[2].node.schedulable = false;
   fleet.nodes[3].node.instance_type = "cpu-1x";
   const ClaimPlan plan = plan_claim(wants(1), fleet);
@@ -131,8 +182,8 @@ TEST(PlanClaim, never_takes_a_node_that_is_held_busy_unschedulable_or_of_another
 }
 
 TEST(PlanClaim, gives_customer_claims_the_organizations_own_nodes_and_nobody_elses) {
-  const FleetView fleet{.nodes = {machine("managed"), machine("own", "ZONE-A", "", 0, "cw0001"),
-                                  machine("foreign", "ZONE-A", "", 0, "cw0002")}};
+  const Machines fleet{.nodes = {machine("managed"), machine("own", "ZONE-A", "", 0, "cw0001"),
+                                 machine("foreign", "ZONE-A", "", 0, "cw0002")}};
   model::CapacityClaim claim = wants(2);
   claim.spec.resources.capacity_type = model::CapacityType::customer;
   const ClaimPlan plan = plan_claim(claim, fleet);
@@ -142,7 +193,7 @@ TEST(PlanClaim, gives_customer_claims_the_organizations_own_nodes_and_nobody_els
 }
 
 TEST(PlanClaim, keeps_a_lost_node_until_another_replaces_it) {
-  FleetView fleet{.nodes = {machine("n1", "ZONE-A", "c1", 1), machine("n2", "ZONE-A", "c1", 1)}};
+  Machines fleet{.nodes = {machine("n1", "ZONE-A", "c1", 1), machine("n2", "ZONE-A", "c1", 1)}};
   fleet.nodes[1].node.schedulable = false;
   model::CapacityClaim claim = holding(wants(2), {"n1", "n2"});
   ClaimPlan plan = plan_claim(claim, fleet);
@@ -166,7 +217,7 @@ TEST(PlanClaim, keeps_a_lost_node_until_another_replaces_it) {
 TEST(PlanClaim, K02_deletes_by_emptying_first) {
   model::CapacityClaim claim = holding(wants(2), {"n1", "n2"});
   claim.status.status = model::Status::deleting;
-  FleetView fleet{.nodes = {machine("n1", "ZONE-A", "c1", 1), machine("n2", "ZONE-A", "c1")}};
+  Machines fleet{.nodes = {machine("n1", "ZONE-A", "c1", 1), machine("n2", "ZONE-A", "c1")}};
   ClaimPlan plan = plan_claim(claim, fleet);
   EXPECT_EQ(plan.nodes, (Ids{"n1"}));
   EXPECT_EQ(plan.release, (Ids{"n2"}));
@@ -179,7 +230,7 @@ TEST(PlanClaim, K02_deletes_by_emptying_first) {
 }
 
 TEST(PlanClaim, re_allocates_when_the_spec_asks_for_another_zone) {
-  const FleetView fleet{.nodes = {machine("a1", "ZONE-A", "c1", 1), machine("b1", "ZONE-B")}};
+  const Machines fleet{.nodes = {machine("a1", "ZONE-A", "c1", 1), machine("b1", "ZONE-B")}};
   const ClaimPlan plan = plan_claim(holding(wants(1, {"zone-b"}), {"a1"}), fleet);
   EXPECT_EQ(plan.nodes, (Ids{"b1", "a1"}));
   EXPECT_EQ(plan.allocated, 1U);
@@ -190,7 +241,7 @@ TEST(PlanClaim, re_allocates_when_the_spec_asks_for_another_zone) {
 TEST(PlanClaim, K01_never_oversells_and_comes_to_rest_whatever_the_fleet) {
   for (std::uint64_t seed = 1; seed <= 300; ++seed) {
     SeededRandom random(seed);
-    FleetView machines;
+    Machines machines;
     const std::uint64_t node_count = random.below(12);
     for (std::uint64_t i = 0; i < node_count; ++i) {
       machines.nodes.push_back(
@@ -211,7 +262,7 @@ TEST(PlanClaim, K01_never_oversells_and_comes_to_rest_whatever_the_fleet) {
       }
     }
     const auto plan_one = [&](model::CapacityClaim& claim) {
-      FleetView fleet = machines;
+      Machines fleet = machines;
       for (const auto& each : claims) {
         for (auto& node : fleet.nodes) {
           const auto& held = each.status.nodes;

@@ -13,7 +13,7 @@ namespace staithe::reconcile {
 Outcome ClaimReconciler::reconcile(const model::Id& id) {
   const auto* claim = world_.find_claim(id);
   if (claim == nullptr) return Outcome::settled();
-  ClaimPlan plan = plan_claim(claim->value, capacity_.fleet_for(claim->value));
+  ClaimPlan plan = plan_claim(capacity_.view_of(claim->value));
   Outcome outcome = Outcome::settled();
   outcome.waits_for_capacity = plan.pending > 0;
 

@@ -14,7 +14,7 @@ namespace staithe::reconcile {
 class ClaimReconciler {
  public:
   ClaimReconciler(const Clock& clock, const Log& log, store::Store& store, World& world,
-                  const Capacity& capacity)
+                  Capacity& capacity)
       : clock_(clock), log_(log), store_(store), world_(world), capacity_(capacity) {}
 
   Outcome reconcile(const model::Id& id);
@@ -24,7 +24,7 @@ class ClaimReconciler {
   const Log& log_;
   store::Store& store_;
   World& world_;
-  const Capacity& capacity_;
+  Capacity& capacity_;
 };
 
 }  // namespace staithe::reconcile

@@ -185,18 +185,16 @@ class Planner {
     const std::size_t present = groups_.current.size() + evicted_;
     if (present >= wanted_) return;
     const auto missing = static_cast<std::uint32_t>(wanted_ - present);
-    free_ = view_.slots;
-    for (const Demand& demand : view_.demands_before) take(free_, demand);
     std::set<model::Id> taken_ids;
     for (const SeenReplica& replica : view_.replicas) taken_ids.insert(replica.record.id);
     std::uint32_t ordinal = 0;
     for (std::uint32_t i = 0; i < missing; ++i) {
-      std::optional<Placement> placement = place(free_, view_.request);
-      if (!placement) {
+      if (i >= view_.offer.placements.size()) {
         plan_.unplaced = missing - i;
-        plan_.shortage = explain_shortage(view_.slots, view_.request);
+        plan_.shortage = view_.offer.shortage;
         return;
       }
+      const Placement& placement = view_.offer.placements[i];
       model::Id id = replica_id(view_.deployment.spec.id, ordinal, view_.spec_hash);
       while (taken_ids.contains(id)) {
         id = replica_id(view_.deployment.spec.id, ++ordinal, view_.spec_hash);
@@ -205,8 +203,8 @@ class Planner {
       plan_.create.push_back({.id = std::move(id),
                               .deployment_id = view_.deployment.spec.id,
                               .organization_id = view_.deployment.spec.organization_id,
-                              .parts = std::move(placement->parts),
-                              .claim_id = std::move(placement->claim_id),
+                              .parts = placement.parts,
+                              .claim_id = placement.claim_id,
                               .spec_hash = view_.spec_hash});
     }
   }
@@ -256,10 +254,7 @@ class Planner {
     if (plan_.unplaced == 0 || groups_.old.empty()) return;
     if (groups_.is_any_draining || !plan_.drain.empty() || !plan_.create.empty()) return;
     if (count_ready() < groups_.current.size()) return;
-    Slots trial = view_.slots;
-    for (const SeenReplica* replica : groups_.old) give_back(trial, replica->record);
-    for (const Demand& demand : view_.demands_before) take(trial, demand);
-    const std::optional<Placement> placement = place(trial, view_.request);
+    const std::optional<Placement>& placement = view_.offer.without_old;
     if (!placement) return;
     const auto victim =
         std::find_if(groups_.old.begin(), groups_.old.end(), [&placement](const SeenReplica* each) {
@@ -272,7 +267,6 @@ class Planner {
   Groups groups_;
   const std::size_t wanted_;
   std::size_t evicted_ = 0;
-  Slots free_;
   DeploymentPlan plan_;
 };
 

@@ -35,11 +35,9 @@ struct DeploymentView {
   // To be given up for the minimum of deployments that are served first. None goes that this one
   // needs for its own.
   std::set<model::Id> evicted;
-  PlacementRequest request;
-  Slots slots;                         // what is free; looked at only if replicas are missing
-  std::vector<Demand> demands_before;  // of deployments that are served first
-  bool is_adopting = false;            // we have only just started: "starting" may be serving
-  bool has_weighted_peer = false;      // another one takes the traffic while our weight is zero
+  Offer offer;                     // looked at only if replicas are missing
+  bool is_adopting = false;        // we have only just started: "starting" may be serving
+  bool has_weighted_peer = false;  // another one takes the traffic while our weight is zero
 };
 
 // What one pass over a deployment should change. A value; see ClaimPlan.
@@ -60,7 +58,7 @@ struct DeploymentPlan {
 // replicas more than the maximum: never more of either spec than asked for.
 DeploymentPlan plan_deployment(const DeploymentView& view);
 
-// How many replicas have to be created. 0: the plan looks at no slots.
+// How many replicas have to be created. 0: the plan looks at no offer.
 std::uint32_t count_missing(const DeploymentView& view);
 
 // A number that changes exactly when running replicas have to be replaced: of runtime, resources

@@ -7,6 +7,7 @@
 
 #include "base/random.h"
 #include "reconcile/deployment_report.h"
+#include "reconcile/fleet.h"
 
 namespace staithe::reconcile {
 namespace {
@@ -17,14 +18,58 @@ using Ids = std::vector<model::Id>;
 constexpr std::uint64_t new_hash = 0x2222222200000000;
 constexpr std::uint64_t old_hash = 0x1111111100000000;
 
-NodeSlots node_with(model::Id id, std::vector<std::uint32_t> free) {
-  return {.node_id = std::move(id),
-          .zone = "ZONE-A",
-          .instance_type = "gpu-4x",
-          .gpu_count = 4,
-          .free_slots = std::move(free),
-          .claim_id = {},
-          .organization = {}};
+// A machine and which of its slots are free.
+struct Machine {
+  model::Id id;
+  std::uint32_t gpu_count = 4;
+  std::vector<std::uint32_t> free_slots;
+};
+
+Machine node_with(model::Id id, std::vector<std::uint32_t> free) {
+  return {.id = std::move(id), .free_slots = std::move(free)};
+}
+
+// A view whose offer is made of what is free on some machines, once others were served.
+struct Scene : DeploymentView {
+  PlacementRequest request;
+  std::vector<Machine> slots;
+  std::uint32_t served_before = 0;
+};
+
+DeploymentPlan plan_deployment(const Scene& scene) {
+  Fleet fleet;
+  for (const Machine& machine : scene.slots) {
+    fleet.set({.id = machine.id,
+               .zone = "ZONE-A",
+               .instance_type = "gpu-4x",
+               .gpu_count = machine.gpu_count,
+               .organization = {},
+               .claim_id = {}});
+    for (std::uint32_t slot = 0; slot < machine.gpu_count; ++slot) {
+      const auto& free = machine.free_slots;
+      if (std::find(free.begin(), free.end(), slot) != free.end()) continue;
+      fleet.take({{machine.id, {slot}}}, Hold::firm);
+    }
+  }
+  Overlay trial(fleet);
+  for (std::uint32_t i = 0; i < scene.served_before; ++i) (void)trial.place(scene.request);
+  DeploymentView view = scene;
+  const std::uint32_t missing = count_missing(view);
+  while (view.offer.placements.size() < missing) {
+    auto placement = trial.place(scene.request);
+    if (!placement) break;
+    view.offer.placements.push_back(std::move(*placement));
+  }
+  if (view.offer.placements.size() < missing) {
+    view.offer.shortage = fleet.explain(scene.request);
+    for (const SeenReplica& each : view.replicas) {
+      if (!each.record.draining && !each.must_leave && each.record.spec_hash != view.spec_hash) {
+        trial.begin_leaving(each.record.parts);
+      }
+    }
+    view.offer.without_old = fleet.find(scene.request, Horizon::soon);
+  }
+  return reconcile::plan_deployment(view);
 }
 
 SeenReplica replica(model::Id id, std::uint64_t hash, std::optional<ReplicaPhase> phase,
@@ -41,9 +86,9 @@ SeenReplica replica(model::Id id, std::uint64_t hash, std::optional<ReplicaPhase
   return seen;
 }
 
-DeploymentView view_of(std::uint32_t min, std::vector<SeenReplica> replicas = {},
-                       Slots slots = {}) {
-  DeploymentView view;
+Scene view_of(std::uint32_t min, std::vector<SeenReplica> replicas = {},
+              std::vector<Machine> slots = {}) {
+  Scene view;
   view.deployment.spec.id = "d";
   view.deployment.spec.resources.gpu_count = 1;
   view.deployment.spec.autoscaling.min = min;
@@ -59,7 +104,7 @@ DeploymentView view_of(std::uint32_t min, std::vector<SeenReplica> replicas = {}
 }
 
 TEST(PlanDeployment, brings_up_as_many_as_are_wanted_and_takes_back_the_newest) {
-  DeploymentView view =
+  Scene view =
       view_of(1, {replica("a", new_hash, ReplicaPhase::ready, 0)}, {node_with("n1", {1, 2, 3})});
   view.wanted = 3;
   EXPECT_EQ(plan_deployment(view).create.size(), 2U);
@@ -75,10 +120,10 @@ TEST(PlanDeployment, brings_up_as_many_as_are_wanted_and_takes_back_the_newest) 
 }
 
 TEST(PlanDeployment, gives_up_what_is_evicted_but_never_its_own_minimum) {
-  DeploymentView view = view_of(1,
-                                {replica("a", new_hash, ReplicaPhase::ready, 0),
-                                 replica("b", new_hash, ReplicaPhase::ready, 1)},
-                                {node_with("n1", {2, 3})});
+  Scene view = view_of(1,
+                       {replica("a", new_hash, ReplicaPhase::ready, 0),
+                        replica("b", new_hash, ReplicaPhase::ready, 1)},
+                       {node_with("n1", {2, 3})});
   view.wanted = 2;
   view.evicted = {"b"};
   const DeploymentPlan plan = plan_deployment(view);
@@ -89,10 +134,10 @@ TEST(PlanDeployment, gives_up_what_is_evicted_but_never_its_own_minimum) {
 }
 
 TEST(PlanDeployment, P18_a_roll_out_has_at_most_as_many_of_each_spec_as_are_wanted) {
-  DeploymentView view = view_of(1,
-                                {replica("a", old_hash, ReplicaPhase::ready, 0),
-                                 replica("b", old_hash, ReplicaPhase::ready, 1)},
-                                {node_with("n1", {2, 3}), node_with("n2", {0, 1, 2, 3})});
+  Scene view = view_of(1,
+                       {replica("a", old_hash, ReplicaPhase::ready, 0),
+                        replica("b", old_hash, ReplicaPhase::ready, 1)},
+                       {node_with("n1", {2, 3}), node_with("n2", {0, 1, 2, 3})});
   view.deployment.spec.autoscaling.max = 2;
   view.wanted = 2;
   const DeploymentPlan plan = plan_deployment(view);
@@ -101,7 +146,7 @@ TEST(PlanDeployment, P18_a_roll_out_has_at_most_as_many_of_each_spec_as_are_want
 }
 
 TEST(PlanDeployment, P19_says_whether_a_roll_out_surges_or_goes_one_by_one) {
-  DeploymentView view = view_of(1, {replica("a", old_hash, ReplicaPhase::ready, 0)}, {});
+  Scene view = view_of(1, {replica("a", old_hash, ReplicaPhase::ready, 0)}, {});
   DeploymentPlan plan = plan_deployment(view);
   EXPECT_EQ(plan.drain, Ids{}) << "giving it up makes no room";
   EXPECT_NE(report_deployment(view, plan).detail.find("one by one"), std::string::npos);
@@ -117,7 +162,7 @@ TEST(PlanDeployment, P19_says_whether_a_roll_out_surges_or_goes_one_by_one) {
 }
 
 TEST(PlanDeployment, creates_min_replicas_under_ids_that_a_second_pass_finds_again) {
-  const DeploymentView view = view_of(2, {}, {node_with("n1", {0, 1, 2, 3})});
+  const Scene view = view_of(2, {}, {node_with("n1", {0, 1, 2, 3})});
   const DeploymentPlan plan = plan_deployment(view);
   ASSERT_EQ(plan.create.size(), 2U);
   EXPECT_EQ(plan.create[0].id, "d-0-22222222");
@@ -136,8 +181,8 @@ TEST(PlanDeployment, P10_places_what_it_can_and_says_what_is_missing) {
 }
 
 TEST(PlanDeployment, leaves_capacity_to_those_who_are_served_first) {
-  DeploymentView view = view_of(2, {}, {node_with("n1", {0, 1, 2})});
-  view.demands_before = {{view.request, 2}};
+  Scene view = view_of(2, {}, {node_with("n1", {0, 1, 2})});
+  view.served_before = 2;
   const DeploymentPlan plan = plan_deployment(view);
   EXPECT_EQ(plan.create.size(), 1U);
   EXPECT_EQ(plan.unplaced, 1U);
@@ -153,7 +198,7 @@ TEST(PlanDeployment, starts_what_ended_and_lets_what_runs_be) {
 }
 
 TEST(PlanDeployment, tries_the_hopeless_again_only_in_error) {
-  DeploymentView view = view_of(1, {replica("a", new_hash, ReplicaPhase::failed)});
+  Scene view = view_of(1, {replica("a", new_hash, ReplicaPhase::failed)});
   view.replicas[0].state->is_terminal = true;
   EXPECT_TRUE(plan_deployment(view).start.empty());
   view.deployment.status.status = model::Status::error;
@@ -161,8 +206,7 @@ TEST(PlanDeployment, tries_the_hopeless_again_only_in_error) {
 }
 
 TEST(PlanDeployment, P03_keeps_the_old_replica_until_the_new_one_is_ready) {
-  DeploymentView view =
-      view_of(1, {replica("old", old_hash, ReplicaPhase::ready)}, {node_with("n1", {1})});
+  Scene view = view_of(1, {replica("old", old_hash, ReplicaPhase::ready)}, {node_with("n1", {1})});
   DeploymentPlan plan = plan_deployment(view);
   EXPECT_EQ(plan.create.size(), 1U);
   EXPECT_TRUE(plan.drain.empty());
@@ -174,10 +218,10 @@ TEST(PlanDeployment, P03_keeps_the_old_replica_until_the_new_one_is_ready) {
 }
 
 TEST(PlanDeployment, replaces_one_by_one_where_there_is_no_room_for_both) {
-  DeploymentView view = view_of(2,
-                                {replica("old-0", old_hash, ReplicaPhase::ready, 0),
-                                 replica("old-1", old_hash, ReplicaPhase::ready, 1)},
-                                {node_with("n1", {})});
+  Scene view = view_of(2,
+                       {replica("old-0", old_hash, ReplicaPhase::ready, 0),
+                        replica("old-1", old_hash, ReplicaPhase::ready, 1)},
+                       {node_with("n1", {})});
   EXPECT_EQ(plan_deployment(view).drain, (Ids{"old-0"}));
   view.replicas[0].record.draining = true;
   EXPECT_TRUE(plan_deployment(view).drain.empty()) << "one at a time";
@@ -188,8 +232,7 @@ TEST(PlanDeployment, replaces_one_by_one_where_there_is_no_room_for_both) {
 }
 
 TEST(PlanDeployment, gives_up_nothing_for_a_spec_that_would_not_fit_anyway) {
-  DeploymentView view =
-      view_of(1, {replica("old", old_hash, ReplicaPhase::ready)}, {node_with("n1", {})});
+  Scene view = view_of(1, {replica("old", old_hash, ReplicaPhase::ready)}, {node_with("n1", {})});
   view.request.gpu_count = 4;
   EXPECT_TRUE(plan_deployment(view).drain.empty());
   view.request.gpu_count = 1;
@@ -197,14 +240,14 @@ TEST(PlanDeployment, gives_up_nothing_for_a_spec_that_would_not_fit_anyway) {
 }
 
 TEST(PlanDeployment, gives_up_old_replicas_at_once_when_they_do_not_serve) {
-  const DeploymentView view =
+  const Scene view =
       view_of(1, {replica("old", old_hash, ReplicaPhase::exited)}, {node_with("n1", {1})});
   EXPECT_EQ(plan_deployment(view).drain, (Ids{"old"}));
 }
 
 TEST(PlanDeployment, trusts_a_replica_that_is_only_just_being_found_again) {
-  DeploymentView view = view_of(1, {replica("new", new_hash, ReplicaPhase::starting),
-                                    replica("old", old_hash, ReplicaPhase::starting)});
+  Scene view = view_of(1, {replica("new", new_hash, ReplicaPhase::starting),
+                           replica("old", old_hash, ReplicaPhase::starting)});
   view.is_adopting = true;
   EXPECT_TRUE(plan_deployment(view).drain.empty());
   view.is_adopting = false;
@@ -212,8 +255,7 @@ TEST(PlanDeployment, trusts_a_replica_that_is_only_just_being_found_again) {
 }
 
 TEST(PlanDeployment, moves_replicas_off_a_node_that_is_theirs_no_more) {
-  DeploymentView view =
-      view_of(1, {replica("home", new_hash, ReplicaPhase::ready)}, {node_with("n2", {0})});
+  Scene view = view_of(1, {replica("home", new_hash, ReplicaPhase::ready)}, {node_with("n2", {0})});
   view.replicas[0].must_leave = true;
   DeploymentPlan plan = plan_deployment(view);
   EXPECT_EQ(plan.create.size(), 1U);
@@ -226,7 +268,7 @@ TEST(PlanDeployment, moves_replicas_off_a_node_that_is_theirs_no_more) {
 }
 
 TEST(PlanDeployment, stops_everything_when_disabled_or_deleted) {
-  DeploymentView view = view_of(
+  Scene view = view_of(
       2,
       {replica("a", new_hash, ReplicaPhase::ready), replica("b", old_hash, ReplicaPhase::starting)},
       {node_with("n1", {1, 2})});
@@ -239,10 +281,10 @@ TEST(PlanDeployment, stops_everything_when_disabled_or_deleted) {
 }
 
 TEST(PlanDeployment, starts_nothing_new_once_failed_and_keeps_what_serves) {
-  DeploymentView view = view_of(2,
-                                {replica("hopeless", new_hash, ReplicaPhase::failed),
-                                 replica("old", old_hash, ReplicaPhase::ready)},
-                                {node_with("n1", {1, 2})});
+  Scene view = view_of(2,
+                       {replica("hopeless", new_hash, ReplicaPhase::failed),
+                        replica("old", old_hash, ReplicaPhase::ready)},
+                       {node_with("n1", {1, 2})});
   view.replicas[0].state->is_terminal = true;
   view.deployment.status.status = model::Status::failed;
   const DeploymentPlan plan = plan_deployment(view);
@@ -252,9 +294,9 @@ TEST(PlanDeployment, starts_nothing_new_once_failed_and_keeps_what_serves) {
 }
 
 TEST(PlanDeployment, drops_surplus_that_does_not_serve_before_the_newest) {
-  DeploymentView view = view_of(1, {replica("a", new_hash, ReplicaPhase::ready),
-                                    replica("b", new_hash, ReplicaPhase::starting),
-                                    replica("c", new_hash, ReplicaPhase::ready)});
+  Scene view = view_of(1, {replica("a", new_hash, ReplicaPhase::ready),
+                           replica("b", new_hash, ReplicaPhase::starting),
+                           replica("c", new_hash, ReplicaPhase::ready)});
   view.replicas[2].record.created_at = Timestamp{std::chrono::seconds{5}};
   EXPECT_EQ(plan_deployment(view).drain, (Ids{"b", "c"}));
 }
@@ -295,7 +337,7 @@ TEST(PlanDeployment, P13_a_roll_out_with_room_never_serves_with_less_than_min) {
     SeededRandom random(seed);
     const auto min = static_cast<std::uint32_t>(1 + random.below(3));
     const std::uint32_t slot_count = min + 1 + static_cast<std::uint32_t>(random.below(3));
-    DeploymentView view = view_of(min);
+    Scene view = view_of(min);
     std::set<std::uint32_t> taken;
     std::uint64_t hash = new_hash;
     bool was_up = false;

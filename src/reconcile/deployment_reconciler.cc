@@ -35,6 +35,15 @@ bool is_deleting(const model::Deployment& deployment) {
   return deployment.status.status == model::Status::deleting;
 }
 
+std::vector<model::Id> old_replicas(const DeploymentView& view) {
+  std::vector<model::Id> ids;
+  for (const SeenReplica& replica : view.replicas) {
+    const bool is_old = replica.record.spec_hash != view.spec_hash;
+    if (is_old && !replica.record.draining && !replica.must_leave) ids.push_back(replica.record.id);
+  }
+  return ids;
+}
+
 bool has_weighted_peer(const World& world, const model::DeploymentSpec& spec) {
   for (const model::Id& id : world.deployments_of_model(spec.organization_id, spec.model.name)) {
     const model::Deployment& peer = world.find_deployment(id)->value;
@@ -97,6 +106,7 @@ DeploymentView DeploymentReconciler::observe(model::Deployment deployment) const
   const model::Id& id = view.deployment.spec.id;
   view.spec_hash = hash_of(view.deployment.spec);
   view.is_adopting = clock_.instant() < started_at_ + options_.adoption_max;
+  std::set<model::Id> lost;
   for (const model::Id& replica_id : world_.replicas_of(id)) {
     SeenReplica seen{.record = world_.find_replica(replica_id)->value};
     if (const auto* state = states_.find(id, replica_id); state != nullptr) seen.state = *state;
@@ -105,14 +115,15 @@ DeploymentView DeploymentReconciler::observe(model::Deployment deployment) const
     const bool can_start = capacity_.has_its_nodes(seen.record);
     seen.must_leave = capacity_.must_leave_node(seen.record) ||
                       (!can_start && !seen.is_ready() && !seen.is_starting());
+    if (seen.must_leave) lost.insert(replica_id);
     view.replicas.push_back(std::move(seen));
   }
-  view.request = capacity_.placement_of(view.deployment.spec);
+  capacity_.set_lost(id, std::move(lost));
   view.has_weighted_peer =
       view.deployment.spec.traffic.weight == 0 && has_weighted_peer(world_, view.deployment.spec);
-  if (count_missing(view) > 0) {
-    view.slots = capacity_.free_slots();
-    view.demands_before = capacity_.demands_before(view.deployment);
+  view.evicted = capacity_.victims_of(id);
+  if (const std::uint32_t missing = count_missing(view); missing > 0) {
+    view.offer = capacity_.offer(view.deployment, missing, old_replicas(view));
   }
   return view;
 }

@@ -28,7 +28,7 @@ namespace staithe::reconcile {
 class DeploymentReconciler {
  public:
   DeploymentReconciler(const Clock& clock, const Log& log, store::Store& store, World& world,
-                       const Capacity& capacity, ReplicaStates& states, DriverActions& actions,
+                       Capacity& capacity, ReplicaStates& states, DriverActions& actions,
                        ServingList& serving, const Hooks& hooks, const LoopOptions& options)
       : clock_(clock),
         log_(log),
@@ -65,7 +65,7 @@ class DeploymentReconciler {
   const Log& log_;
   store::Store& store_;
   World& world_;
-  const Capacity& capacity_;
+  Capacity& capacity_;
   ReplicaStates& states_;
   DriverActions& actions_;
   ServingList& serving_;

@@ -179,6 +179,7 @@ Result<void> Loop::take_changes() {
   if (world_.take_capacity_changed()) {
     for (const Key& key : waiting_) queue_.add(key, now);
   }
+  for (const Key& key : capacity_.take_touched()) queue_.add(key, now);
   return {};
 }
 

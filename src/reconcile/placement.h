@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -11,20 +12,6 @@
 
 namespace staithe::reconcile {
 
-// A machine as placement sees it: what is free on it and for whom.
-struct NodeSlots {
-  model::Id node_id;
-  std::string zone;           // folded
-  std::string instance_type;  // folded
-  std::uint32_t gpu_count = 0;
-  std::vector<std::uint32_t> free_slots;  // ascending
-  model::Id claim_id;                     // empty: on demand, for everyone
-  std::string organization;               // of the claim
-
-  bool operator==(const NodeSlots&) const = default;
-};
-using Slots = std::vector<NodeSlots>;
-
 // Where and in which way replicas of one deployment may run.
 struct PlacementRequest {
   std::string organization;
@@ -34,16 +21,14 @@ struct PlacementRequest {
   std::vector<model::CapacityClass> classes;   // in order of preference, never empty
   // Where no instance of the type has `gpu_count`: take whole free ones of one zone together.
   bool may_span = false;
+  // What decides between zones; see Fleet.
+  std::set<std::string> preferred_zones;
+  std::map<std::string, std::uint32_t> replicas_in;  // of the same deployment
 
   bool operator==(const PlacementRequest&) const = default;
 };
 
-// So many replicas that somebody waits for.
-struct Demand {
-  PlacementRequest request;
-  std::uint32_t replica_count = 0;
-};
-
+// A home for one replica.
 struct Placement {
   std::string zone;
   std::vector<model::ReplicaPart> parts;  // never empty
@@ -51,17 +36,6 @@ struct Placement {
 
   bool operator==(const Placement&) const = default;
 };
-
-// A home for one replica, taken out of `slots`; nothing if there is none. The first class that has
-// room decides; within it the fullest node that fits, so that big gaps stay whole, then the zone
-// with the most room, then the node's id. Equal input, equal answer.
-std::optional<Placement> place(Slots& slots, const PlacementRequest& request);
-
-// Takes out of `slots` what the demand could use.
-void take(Slots& slots, const Demand& demand);
-
-// Gives a replica's slots back.
-void give_back(Slots& slots, const model::Replica& replica);
 
 // Why replicas cannot be placed.
 struct Shortage {
@@ -76,6 +50,14 @@ struct Shortage {
 
   bool operator==(const Shortage&) const = default;
 };
-Shortage explain_shortage(const Slots& slots, const PlacementRequest& request);
+
+// What a deployment that lacks replicas may do about it.
+struct Offer {
+  std::vector<Placement>
+      placements;  // one for each that is missing, or for as many as there is room
+  std::optional<Shortage> shortage;  // why there is none for the others
+  // Where one would go if the deployment's old replicas left, where there is no room otherwise.
+  std::optional<Placement> without_old;
+};
 
 }  // namespace staithe::reconcile

@@ -1,7 +1,10 @@
 #include "reconcile/world.h"
 
+#include <algorithm>
 #include <limits>
 #include <memory>
+
+#include "reconcile/claim_plan.h"
 
 namespace staithe::reconcile {
 namespace {
@@ -30,6 +33,13 @@ void erase_at(Map& index, const Id& id, const model::Id& member) {
   if (found == index.end()) return;
   found->second.erase(member);
   if (found->second.empty()) index.erase(found);
+}
+
+std::set<model::Id> usable_nodes(const model::CapacityClaim& claim) {
+  if (claim.status.status == model::Status::deleting) return {};
+  const auto& nodes = claim.status.nodes;
+  const std::size_t count = std::min<std::size_t>(claim.status.allocated_instances, nodes.size());
+  return {nodes.begin(), nodes.begin() + static_cast<std::ptrdiff_t>(count)};
 }
 
 // Whether a deployment competes for capacity at all.
@@ -139,17 +149,29 @@ void World::put_in(Table<T>& table, const Key& key, const store::Record* record,
 }
 
 void World::turn(const model::CapacityClaim* before, const model::CapacityClaim* after) {
+  const model::Id& id = after != nullptr ? after->spec.id : before->spec.id;
+  touched_.insert(Key{Kind::claim, id});
+  news_.claims.insert(id);
   if (before != nullptr) {
     touch_claim_users(*before);
     for (const model::Id& node : before->status.nodes) {
       if (holder_of(node) == before->spec.id) holder_of_.erase(node);
     }
-    touched_.insert(Key{Kind::claim, before->spec.id});
   }
   if (after != nullptr) {
     for (const model::Id& node : after->status.nodes) holder_of_[node] = after->spec.id;
     touch_claim_users(*after);
-    touched_.insert(Key{Kind::claim, after->spec.id});
+  }
+  if (before != nullptr) {
+    for (const model::Id& node : before->status.nodes) {
+      if (holder_of(node).empty()) place_node(node, nullptr);
+    }
+  }
+  if (after != nullptr) {
+    const std::set<model::Id> usable = usable_nodes(*after);
+    for (const model::Id& node : after->status.nodes) {
+      place_node(node, usable.contains(node) ? after : nullptr);
+    }
   }
   if (before == nullptr) return;
   if (after == nullptr || before->status.nodes != after->status.nodes ||
@@ -163,25 +185,52 @@ void World::turn(const model::CapacityClaim* before, const model::CapacityClaim*
 void World::touch_claim_users(const model::CapacityClaim& claim) {
   for (const model::Id& node : claim.status.nodes) {
     for (const model::Id& replica : replicas_on(node)) {
-      touched_.insert(Key{Kind::deployment, replicas_.at(replica).value.deployment_id});
+      touch_deployment(replicas_.at(replica).value.deployment_id);
     }
   }
+}
+
+void World::touch_deployment(const model::Id& id) {
+  touched_.insert(Key{Kind::deployment, id});
+  news_.deployments.insert(id);
+}
+
+void World::place_node(const model::Id& id, const model::CapacityClaim* user) {
+  news_.nodes.insert(id);
+  const auto* node = find_node(id);
+  if (node == nullptr) {
+    news_.is_fleet_changed |= fleet_.remove(id);
+    return;
+  }
+  const bool is_for_all = holder_of(id).empty() && node->value.owner_organization.empty();
+  FleetNode entry{.id = id,
+                  .zone = model::fold_zone(node->value.zone),
+                  .instance_type = model::fold_instance(node->value.instance_type),
+                  .gpu_count = node->value.gpu_count,
+                  .organization = {},
+                  .claim_id = {},
+                  .is_open = node->value.schedulable && (user != nullptr || is_for_all)};
+  if (user != nullptr) {
+    entry.organization = user->spec.organization_id;
+    entry.claim_id = user->spec.id;
+  }
+  news_.is_fleet_changed |= fleet_.set(entry);
 }
 
 void World::turn(const model::Gateway* before, const model::Gateway* after) {
   const model::Gateway& gateway = after != nullptr ? *after : *before;
   touched_.insert(Key{Kind::gateway, gateway.spec.id});
   // Its zones say where deployments may run.
-  if (before != nullptr && after != nullptr && before->spec.zones != after->spec.zones) {
-    is_capacity_changed_ = true;
-  }
+  if (before != nullptr && after != nullptr && before->spec.zones == after->spec.zones) return;
+  for (const model::Id& id : deployments_at(gateway.spec.id)) news_.deployments.insert(id);
+  if (before != nullptr && after != nullptr) is_capacity_changed_ = true;
 }
 
 void World::turn(const model::Deployment* before, const model::Deployment* after) {
   const bool is_noteworthy = before == nullptr || after == nullptr || before->spec != after->spec ||
                              is_competing(*before) != is_competing(*after);
+  touch_deployment(after != nullptr ? after->spec.id : before->spec.id);
   if (before != nullptr) {
-    touched_.insert(Key{Kind::deployment, before->spec.id});
     if (is_noteworthy) touch_relatives(*before);
     for (const model::Id& gateway : before->spec.gateway_ids) {
       erase_at(deployments_at_, gateway, before->spec.id);
@@ -190,7 +239,6 @@ void World::turn(const model::Deployment* before, const model::Deployment* after
              std::pair(before->spec.organization_id, before->spec.model.name), before->spec.id);
   }
   if (after != nullptr) {
-    touched_.insert(Key{Kind::deployment, after->spec.id});
     for (const model::Id& gateway : after->spec.gateway_ids) {
       deployments_at_[gateway].insert(after->spec.id);
     }
@@ -226,28 +274,41 @@ void World::turn(const model::Node* before, const model::Node* after) {
     touched_.insert(Key{Kind::claim, holder});
   }
   for (const model::Id& replica : replicas_on(id)) {
-    touched_.insert(Key{Kind::deployment, replicas_.at(replica).value.deployment_id});
+    touch_deployment(replicas_.at(replica).value.deployment_id);
   }
+  const auto* holder = find_claim(holder_of(id));
+  place_node(id, holder != nullptr && may_use(holder->value, id) ? &holder->value : nullptr);
   is_capacity_changed_ = true;
 }
 
 void World::turn(const model::Replica* before, const model::Replica* after) {
+  const bool is_moved = before == nullptr || after == nullptr || before->parts != after->parts ||
+                        before->draining != after->draining;
+  const auto hold_of = [](const model::Replica& replica) {
+    return replica.draining ? Hold::leaving : Hold::firm;
+  };
   if (before != nullptr) {
+    if (is_moved) fleet_.give_back(before->parts, hold_of(*before));
+    news_.is_fleet_changed |= is_moved;
     erase_at(replicas_of_, before->deployment_id, before->id);
-    touched_.insert(Key{Kind::deployment, before->deployment_id});
+    touch_deployment(before->deployment_id);
     for (const model::ReplicaPart& part : before->parts) {
       erase_at(replicas_on_, part.node_id, before->id);
+      news_.nodes.insert(part.node_id);
       if (const model::Id holder = holder_of(part.node_id); !holder.empty()) {
         touched_.insert(Key{Kind::claim, holder});
       }
     }
   }
   if (after != nullptr) {
+    if (is_moved) fleet_.take(after->parts, hold_of(*after));
+    if (before == nullptr) news_.created_replicas.insert(after->id);
     replicas_of_[after->deployment_id].insert(after->id);
     for (const model::ReplicaPart& part : after->parts) {
       replicas_on_[part.node_id].insert(after->id);
+      news_.nodes.insert(part.node_id);
     }
-    touched_.insert(Key{Kind::deployment, after->deployment_id});
+    touch_deployment(after->deployment_id);
   } else {
     is_capacity_changed_ = true;
   }

@@ -13,6 +13,7 @@
 #include "model/deployment.h"
 #include "model/gateway.h"
 #include "model/node.h"
+#include "reconcile/fleet.h"
 #include "reconcile/key.h"
 #include "store/records.h"
 #include "store/store.h"
@@ -36,6 +37,19 @@ class World {
   std::set<Key> take_touched() { return std::exchange(touched_, {}); }
   // True if some of it may let one that waits for capacity go on.
   bool take_capacity_changed() { return std::exchange(is_capacity_changed_, false); }
+
+  // What is free on every machine that may be used: of claims for their organization, the unclaimed
+  // managed ones for everyone. Always up to date; who changes it on trial takes that back.
+  Fleet& fleet() { return fleet_; }
+  // What refresh() took over since the last call, for those who keep up what follows from it.
+  struct News {
+    std::set<model::Id> claims;       // they, or their nodes
+    std::set<model::Id> deployments;  // they, where they may run, or their replicas' homes
+    std::set<model::Id> nodes;        // they, or what is on them
+    std::set<model::Id> created_replicas;
+    bool is_fleet_changed = false;  // otherwise than by these
+  };
+  News take_news() { return std::exchange(news_, {}); }
 
   const Table<model::CapacityClaim>& claims() const { return claims_; }
   const Table<model::Gateway>& gateways() const { return gateways_; }
@@ -85,7 +99,10 @@ class World {
   void turn(const model::Deployment* before, const model::Deployment* after);
   void turn(const model::Node* before, const model::Node* after);
   void turn(const model::Replica* before, const model::Replica* after);
+  void touch_deployment(const model::Id& id);
   void touch_claim_users(const model::CapacityClaim& claim);
+  // Tells the fleet what a node is now.
+  void place_node(const model::Id& id, const model::CapacityClaim* user);
   void touch_relatives(const model::Deployment& deployment);
 
   store::Store& store_;
@@ -107,7 +124,9 @@ class World {
   std::map<std::pair<model::Id, model::Id>, std::set<model::Id>> deployments_of_model_;
   std::map<model::Id, model::Id> holder_of_;
 
+  Fleet fleet_;
   std::set<Key> touched_;
+  News news_;
   bool is_capacity_changed_ = false;
 };
 
