@@ -181,6 +181,15 @@ ClaimView Capacity::view_of(const model::CapacityClaim& claim) {
   return view;
 }
 
+ClaimView Capacity::preview_of(const model::CapacityClaim& claim) {
+  sync();
+  ClaimView view = held_by(claim);
+  claims_.set_waiting(need_of(view));
+  view.offered = nodes_of(world_, claims_.share_of(claim.spec.id));
+  update_claim(claim.spec.id);
+  return view;
+}
+
 void Capacity::set_wanted(const model::Id& deployment_id, std::uint32_t count) {
   const auto [known, is_new] = wanted_.try_emplace(deployment_id, count);
   if (!is_new && known->second == count) return;

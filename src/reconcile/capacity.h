@@ -30,6 +30,9 @@ class Capacity {
   // A claim, its machines, and the free ones it may take.
   ClaimView view_of(const model::CapacityClaim& claim);
 
+  // The same for a claim that is not stored like this, as if it were.
+  ClaimView preview_of(const model::CapacityClaim& claim);
+
   // How many replicas a deployment asks for. What is below its minimum or above its maximum counts
   // as those; the minimum if nothing was said.
   void set_wanted(const model::Id& deployment_id, std::uint32_t count);

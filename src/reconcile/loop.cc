@@ -265,7 +265,11 @@ Result<model::Explanation> Loop::explain(const model::Id& deployment_id) {
 Result<model::PlanPreview> Loop::preview(model::Deployment wanted) {
   TRY(states_.refresh(wanted.spec.id));
   const auto* before = world_.find_deployment(wanted.spec.id);
-  if (before != nullptr) wanted.status = before->value.status;
+  if (before != nullptr) {
+    wanted.status = before->value.status;
+  } else {
+    wanted.status.created_at = clock_.now();
+  }
   wanted.status.status =
       wanted.status.was_ready ? model::Status::updating : model::Status::creating;
   const DeploymentView view = deployments_.observe(std::move(wanted));
@@ -280,10 +284,11 @@ Result<model::PlanPreview> Loop::preview(const model::CapacityClaim& wanted) {
     claim.status = before->value.status;
   } else {
     claim.status.pending_instances = claim.spec.resources.instance_count;
+    claim.status.created_at = clock_.now();
   }
   claim.status.status = claim.status.was_ready ? model::Status::updating : model::Status::creating;
   return preview_claim(world_, before == nullptr ? nullptr : &before->value, claim,
-                       plan_claim(claim, capacity_.fleet_for(claim)));
+                       plan_claim(capacity_.preview_of(claim)));
 }
 
 }  // namespace staithe::reconcile
