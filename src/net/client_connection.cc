@@ -208,6 +208,8 @@ bool ClientConnection::advance_head(std::string_view& input) {
   body_read_ = 0;
   decoder_ = {};
   is_persistent_ = may_keep_after(response);
+  settle_ = body_.kind == BodyFraming::Kind::chunked ? owner_.limits().settle_after_chunked
+                                                     : std::chrono::milliseconds{0};
   state_ = State::body;
   handler_->on_head(response.head);
   return true;
@@ -280,8 +282,9 @@ void ClientConnection::end_answer(bool may_keep) {
     state_ = State::idle;
     is_paused_ = false;
     transport_.set_interest(Transport::Interest::read);
-    deadline_.set(owner_.loop().now() + idle_max_);
-    may_keep = owner_.keep(*this);
+    is_settling_ = settle_ > Duration::zero();
+    deadline_.set(owner_.loop().now() + (is_settling_ ? settle_ : idle_max_));
+    may_keep = is_settling_ || owner_.keep(*this);
   }
   if (!may_keep) close();
   handler->on_end();  // may begin the next request on this connection
@@ -380,6 +383,10 @@ void ClientConnection::on_deadline() {
       }
       return fail(ClientFailure::Kind::first_byte_timeout, "no answer came in time");
     case State::idle:
+      if (!std::exchange(is_settling_, false)) return close();
+      deadline_.set(owner_.loop().now() + idle_max_);
+      if (!owner_.keep(*this)) close();
+      return;
     case State::closed:
       return close();
   }

@@ -53,6 +53,7 @@ class ConnectionExchange final : public ClientExchange {
 //
 // `head` waits for the head of a final answer while the request's body may still be on its way out.
 // An answer that ends before its request does leaves nothing to keep: the connection is closed.
+// After an answer in chunks `idle` begins with a while in which nobody gets the connection.
 class ClientConnection final : private TransportHandler {
  public:
   ClientConnection(ClientConnectionOwner& owner, Endpoint endpoint);
@@ -120,6 +121,8 @@ class ClientConnection final : private TransportHandler {
   std::uint32_t request_count_ = 0;
   std::uint32_t interim_count_ = 0;
   Duration idle_max_{};
+  Duration settle_{};         // how long to wait behind this answer before it may be used again
+  bool is_settling_ = false;  // idle, and not yet in the pool
   TimerId later_timer_ = 0;
 
   State state_ = State::connecting;

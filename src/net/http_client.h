@@ -84,7 +84,12 @@ class HttpClient {
  public:
   struct Limits {
     std::size_t idle_connections_per_endpoint_max = 256;
-    std::chrono::milliseconds idle_max{60'000};
+    // Servers close what is idle on a clock of their own, and a request that meets the close is
+    // lost. uvicorn does so after 5 s and does not say it (--timeout-keep-alive).
+    std::chrono::milliseconds idle_max{4'000};
+    // Some close right behind an answer of unknown length without a word (cpp-httplib, when the
+    // source of a stream is cut short at its end): only one that stays open for so long is pooled.
+    std::chrono::milliseconds settle_after_chunked{100};
     std::size_t head_bytes_max = 64 * 1024;
   };
   HttpClient(EventLoop& loop, Limits limits);

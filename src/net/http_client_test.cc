@@ -128,7 +128,28 @@ TEST_F(HttpClientTest, uses_a_pooled_connection_again) {
   ASSERT_TRUE(until([&] { return call->handler.is_over(); }));
   EXPECT_EQ(call->handler.body, "abc");
   EXPECT_FALSE(call->handler.is_connected);
-  EXPECT_EQ(client_.idle_connection_count(), 1u);
+}
+
+TEST_F(HttpClientTest, pools_a_connection_after_chunks_only_once_it_has_stayed_open_for_a_while) {
+  const std::string_view chunks =
+      "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n";
+  for (const bool does_peer_close : {true, false}) {
+    const auto call = start();
+    RawPeer peer = accept();
+    ASSERT_TRUE(receives(peer, "GET /x"));
+    peer.send(chunks);
+    ASSERT_TRUE(until([&] { return call->handler.is_over(); }));
+    EXPECT_EQ(client_.idle_connection_count(), 0u);
+    if (does_peer_close) {
+      peer.close();
+      run_turns(loop_, 5);
+    }
+    clock_.advance(milliseconds(100));
+    run_turns(loop_, 5);
+    EXPECT_EQ(client_.idle_connection_count(), does_peer_close ? 0u : 1u);
+  }
+  const auto next = start();
+  EXPECT_EQ(client_.idle_connection_count(), 0u);
 }
 
 TEST_F(HttpClientTest, lets_a_handler_start_the_next_request_as_the_last_one_ends) {
@@ -232,15 +253,15 @@ TEST_F(HttpClientTest, closes_an_idle_connection_that_its_peer_closes_or_speaks_
 
 TEST_F(HttpClientTest, closes_idle_connections_before_their_peer_does) {
   RawPeer patient = pool_one();
-  clock_.advance(milliseconds(59'000));
+  clock_.advance(milliseconds(3'500));
   run_turns(loop_, 2);
   EXPECT_EQ(client_.idle_connection_count(), 1u);
-  clock_.advance(milliseconds(2'000));
+  clock_.advance(milliseconds(600));
   run_turns(loop_, 2);
   EXPECT_EQ(client_.idle_connection_count(), 0u);
 
-  RawPeer hasty = pool_one("Keep-Alive: timeout=5\r\n");
-  clock_.advance(milliseconds(3'900));
+  RawPeer hasty = pool_one("Keep-Alive: timeout=4\r\n");
+  clock_.advance(milliseconds(2'900));
   run_turns(loop_, 2);
   EXPECT_EQ(client_.idle_connection_count(), 1u);
   clock_.advance(milliseconds(200));
