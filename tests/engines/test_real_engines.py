@@ -1,4 +1,4 @@
-"""Changes under load with llama-server itself: `./dev engines-test`. Needs STAITHE_LLAMA_SERVER and STAITHE_BUCKETS."""
+"""Changes under load with llama-server itself: `./dev real`. Needs STAITHE_LLAMA_SERVER and STAITHE_BUCKETS."""
 
 import collections
 import json
@@ -18,7 +18,7 @@ BUCKETS = os.environ.get("STAITHE_BUCKETS")
 MODEL = "smollm2-135m-instruct"
 CLIENTS = 20
 
-pytestmark = pytest.mark.skipif(not (LLAMA_SERVER and BUCKETS), reason="./dev engines-test says where llama-server is")
+pytestmark = pytest.mark.skipif(not (LLAMA_SERVER and BUCKETS), reason="./dev real says where llama-server is")
 
 NODES = """
 [[nodes]]
