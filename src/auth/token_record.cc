@@ -63,7 +63,7 @@ std::string encode_token(const Token& token) {
 }
 
 Result<Token> decode_token(std::string_view text) {
-  return json_text::decode_json(text, [](const json_text::Json& json) {
+  return json_text::decode_json(text, [](const json_text::Object& json) {
     Token token;
     json_text::read(json, "id", token.id);
     json_text::read(json, "name", token.name);

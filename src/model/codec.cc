@@ -6,14 +6,16 @@ namespace staithe::model {
 namespace {
 
 using json_text::Json;
+using json_text::Object;
 using json_text::read;
+using json_text::read_each;
 using json_text::read_enum;
 using json_text::to_json;
 
 // Runs `fill(json, value)` on a default value and takes it over when all went well.
 template <typename T, typename Fill>
 Result<void> decode_into(std::string_view text, T& value, Fill fill) {
-  auto decoded = json_text::decode_json(text, [fill](const Json& json) {
+  auto decoded = json_text::decode_json(text, [fill](const Object& json) {
     T fresh;
     fill(json, fresh);
     return fresh;
@@ -23,22 +25,13 @@ Result<void> decode_into(std::string_view text, T& value, Fill fill) {
   return {};
 }
 
-// The object at `key`, or an empty one.
-const Json& child(const Json& object, const char* key) {
-  static const Json empty = Json::object();
-  const auto found = object.find(key);
-  if (found == object.end()) return empty;
-  if (!found->is_object()) throw std::range_error(std::string(key) + " is not an object");
-  return *found;
-}
-
 Json encode_condition(const Condition& condition) {
   return {{"type", condition.type},       {"status", condition.status},
           {"reason", condition.reason},   {"time", to_json(condition.last_update_time)},
           {"message", condition.message}, {"zone", condition.zone}};
 }
 
-Condition decode_condition(const Json& json) {
+Condition decode_condition(const Object& json) {
   Condition condition;
   read(json, "type", condition.type);
   read_enum(json, "status", ConditionStatus::is_true, condition.status);
@@ -63,17 +56,16 @@ Json encode_base(const StatusBase& base) {
           {"was_ready", base.was_ready}};
 }
 
-void decode_base(const Json& json, StatusBase& base) {
+void decode_base(const Object& json, StatusBase& base) {
   read(json, "created", base.created_at);
   read(json, "updated", base.updated_at);
   read_enum(json, "status", Status::ready, base.status);
   read(json, "generation", base.generation);
   read(json, "observed", base.observed_generation);
   read(json, "was_ready", base.was_ready);
-  const auto conditions = json.find("conditions");
-  if (conditions == json.end()) return;
-  if (!conditions->is_array()) throw std::range_error("conditions is not an array");
-  for (const Json& condition : *conditions) base.conditions.push_back(decode_condition(condition));
+  read_each(json, "conditions", [&base](const Object& condition) {
+    base.conditions.push_back(decode_condition(condition));
+  });
 }
 
 Json encode_auth(const GatewaySpec& spec) {
@@ -86,10 +78,10 @@ Json encode_auth(const GatewaySpec& spec) {
             {"limit", wandb->enable_rate_limiting}}}};
 }
 
-void decode_auth(const Json& json, GatewaySpec& spec) {
+void decode_auth(const Object& json, GatewaySpec& spec) {
   if (!json.contains("wandb")) return;
   WeightsAndBiasesAuth wandb;
-  const Json& member = child(json, "wandb");
+  const Object member = json.child("wandb");
   read(member, "key", wandb.api_key);
   read(member, "url", wandb.server_url);
   read(member, "usage", wandb.enable_usage_reports);
@@ -105,21 +97,21 @@ Json encode_routing(const GatewaySpec& spec) {
   return {{"body", {{"api", std::get<BodyBasedRouting>(spec.routing).api_type}}}};
 }
 
-void decode_routing(const Json& json, GatewaySpec& spec) {
+void decode_routing(const Object& json, GatewaySpec& spec) {
   if (json.contains("header")) {
     HeaderBasedRouting header;
-    read(child(json, "header"), "name", header.header_name);
+    read(json.child("header"), "name", header.header_name);
     spec.routing = std::move(header);
   } else if (json.contains("path")) {
     spec.routing = PathBasedRouting{};
   } else {
     BodyBasedRouting body;
-    read_enum(child(json, "body"), "api", ApiType::openai, body.api_type);
+    read_enum(json.child("body"), "api", ApiType::openai, body.api_type);
     spec.routing = body;
   }
 }
 
-void decode_autoscaling(const Json& json, DeploymentAutoscaling& autoscaling) {
+void decode_autoscaling(const Object& json, DeploymentAutoscaling& autoscaling) {
   read(json, "min", autoscaling.min);
   read(json, "max", autoscaling.max);
   read(json, "priority", autoscaling.priority);
@@ -135,21 +127,18 @@ void decode_autoscaling(const Json& json, DeploymentAutoscaling& autoscaling) {
 }
 
 // Records of one node and its slots were written before replicas could span nodes.
-std::vector<ReplicaPart> decode_parts(const Json& json) {
-  const auto part_of = [](const Json& object) {
+std::vector<ReplicaPart> decode_parts(const Object& json) {
+  const auto part_of = [](const Object& object) {
     ReplicaPart part;
     read(object, "node", part.node_id);
     read(object, "slots", part.gpu_slots);
     return part;
   };
-  const auto found = json.find("parts");
-  if (found == json.end()) return {part_of(json)};
-  if (!found->is_array() || found->empty()) throw std::range_error("parts is not a filled array");
+  if (!json.contains("parts")) return {part_of(json)};
   std::vector<ReplicaPart> parts;
-  for (const Json& part : *found) {
-    if (!part.is_object()) throw std::range_error("a part is not an object");
-    parts.push_back(part_of(part));
-  }
+  read_each(json, "parts",
+            [&parts, part_of](const Object& part) { parts.push_back(part_of(part)); });
+  if (parts.empty()) throw std::range_error("parts is empty");
   return parts;
 }
 
@@ -166,7 +155,7 @@ std::string encode(const ClaimSpec& value) {
 }
 
 Result<void> decode(std::string_view text, ClaimSpec& value) {
-  return decode_into(text, value, [](const Json& json, ClaimSpec& spec) {
+  return decode_into(text, value, [](const Object& json, ClaimSpec& spec) {
     read(json, "id", spec.id);
     read(json, "name", spec.name);
     read(json, "organization", spec.organization_id);
@@ -186,7 +175,7 @@ std::string encode(const ClaimStatus& value) {
 }
 
 Result<void> decode(std::string_view text, ClaimStatus& value) {
-  return decode_into(text, value, [](const Json& json, ClaimStatus& status) {
+  return decode_into(text, value, [](const Object& json, ClaimStatus& status) {
     decode_base(json, status);
     read(json, "allocated", status.allocated_instances);
     read(json, "pending", status.pending_instances);
@@ -220,23 +209,23 @@ std::string encode(const DeploymentSpec& value) {
 }
 
 Result<void> decode(std::string_view text, DeploymentSpec& value) {
-  return decode_into(text, value, [](const Json& json, DeploymentSpec& spec) {
+  return decode_into(text, value, [](const Object& json, DeploymentSpec& spec) {
     read(json, "id", spec.id);
     read(json, "name", spec.name);
     read(json, "organization", spec.organization_id);
     read(json, "gateways", spec.gateway_ids);
-    const Json& runtime = child(json, "runtime");
+    const Object runtime = json.child("runtime");
     read(runtime, "engine", spec.runtime.engine);
     read(runtime, "version", spec.runtime.version);
     read(runtime, "config", spec.runtime.engine_config);
     read(runtime, "env", spec.runtime.engine_env);
     read(json, "instance", spec.resources.instance_type);
     read(json, "gpus", spec.resources.gpu_count);
-    const Json& model = child(json, "model");
+    const Object model = json.child("model");
     read(model, "name", spec.model.name);
     read(model, "bucket", spec.model.bucket);
     read(model, "path", spec.model.path);
-    decode_autoscaling(child(json, "autoscaling"), spec.autoscaling);
+    decode_autoscaling(json.child("autoscaling"), spec.autoscaling);
     read(json, "weight", spec.traffic.weight);
     read(json, "disabled", spec.disabled);
   });
@@ -247,8 +236,8 @@ std::string encode(const DeploymentStatus& value) {
 }
 
 Result<void> decode(std::string_view text, DeploymentStatus& value) {
-  return decode_into(text, value,
-                     [](const Json& json, DeploymentStatus& status) { decode_base(json, status); });
+  return decode_into(
+      text, value, [](const Object& json, DeploymentStatus& status) { decode_base(json, status); });
 }
 
 std::string encode(const GatewaySpec& value) {
@@ -262,15 +251,15 @@ std::string encode(const GatewaySpec& value) {
 }
 
 Result<void> decode(std::string_view text, GatewaySpec& value) {
-  return decode_into(text, value, [](const Json& json, GatewaySpec& spec) {
+  return decode_into(text, value, [](const Object& json, GatewaySpec& spec) {
     read(json, "id", spec.id);
     read(json, "name", spec.name);
     read(json, "organization", spec.organization_id);
     read(json, "zones", spec.zones);
-    decode_auth(child(json, "auth"), spec);
-    decode_routing(child(json, "routing"), spec);
+    decode_auth(json.child("auth"), spec);
+    decode_routing(json.child("routing"), spec);
     if (json.contains("endpoint")) {
-      read(child(json, "endpoint"), "dns", spec.endpoint_configuration.emplace().additional_dns);
+      read(json.child("endpoint"), "dns", spec.endpoint_configuration.emplace().additional_dns);
     }
   });
 }
@@ -282,7 +271,7 @@ std::string encode(const GatewayStatus& value) {
 }
 
 Result<void> decode(std::string_view text, GatewayStatus& value) {
-  return decode_into(text, value, [](const Json& json, GatewayStatus& status) {
+  return decode_into(text, value, [](const Object& json, GatewayStatus& status) {
     decode_base(json, status);
     read(json, "endpoints", status.endpoints);
   });
@@ -298,7 +287,7 @@ std::string encode(const Node& value) {
 }
 
 Result<void> decode(std::string_view text, Node& value) {
-  return decode_into(text, value, [](const Json& json, Node& node) {
+  return decode_into(text, value, [](const Object& json, Node& node) {
     read(json, "id", node.id);
     read(json, "zone", node.zone);
     read(json, "instance", node.instance_type);
@@ -324,7 +313,7 @@ std::string encode(const Replica& value) {
 }
 
 Result<void> decode(std::string_view text, Replica& value) {
-  return decode_into(text, value, [](const Json& json, Replica& replica) {
+  return decode_into(text, value, [](const Object& json, Replica& replica) {
     read(json, "id", replica.id);
     read(json, "deployment", replica.deployment_id);
     read(json, "organization", replica.organization_id);
