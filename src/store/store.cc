@@ -7,6 +7,12 @@
 
 namespace staithe::store {
 
+Result<void> Store::each(Kind kind, const std::function<void(const Record&)>& take) {
+  TRY_ASSIGN(const std::vector<Record> records, list(kind));
+  for (const Record& record : records) take(record);
+  return {};
+}
+
 Result<Commit> Store::commit_and_wait(Transaction transaction) {
   std::mutex mutex;
   std::condition_variable arrived;

@@ -45,6 +45,19 @@ TEST_P(StoreContract, lists_by_creation_time_then_id_and_keeps_kinds_apart) {
   EXPECT_TRUE(store().list(Kind::gateway)->empty());
 }
 
+TEST_P(StoreContract, gives_each_record_as_it_would_list_it_but_for_its_keys) {
+  commit({create("b", {{"dns", "b"}}, "cw1a2b", 2), create("a", {}, "s12345", 1),
+          Create{.kind = Kind::node, .id = "n", .created_at = at(0)}});
+  std::vector<Record> listed = *store().list(Kind::claim);
+  std::vector<Record> given;
+  ASSERT_TRUE(
+      store().each(Kind::claim, [&given](const Record& record) { given.push_back(record); }));
+  for (Record& record : listed) record.keys.clear();
+  for (Record& record : given) record.keys.clear();
+  EXPECT_EQ(given, listed);
+  EXPECT_EQ(given.size(), 2u);
+}
+
 TEST_P(StoreContract, filters_a_list_by_organization_with_the_right_keys) {
   commit({create("a", {{"dns", "a"}}, "cw1a2b"), create("b", {{"dns", "b"}}, "s12345")});
   const auto records = store().list(Kind::claim, "s12345");

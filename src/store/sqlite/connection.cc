@@ -75,10 +75,14 @@ std::int64_t Query::integer(int column) const {
 }
 
 std::string Query::text(int column) const {
+  return std::string(view(column));
+}
+
+std::string_view Query::view(int column) const {
   // The text first: it may have to be converted, which changes its length.
   const auto* data = reinterpret_cast<const char*>(sqlite3_column_text(statement_, column));
   const auto size = static_cast<std::size_t>(sqlite3_column_bytes(statement_, column));
-  return data == nullptr ? std::string() : std::string(data, size);
+  return data == nullptr ? std::string_view() : std::string_view(data, size);
 }
 
 void Query::bind(int index, std::int64_t value) {

@@ -73,6 +73,7 @@ class Query {
   // Columns of the present row, from 0.
   std::int64_t integer(int column) const;
   std::string text(int column) const;
+  std::string_view view(int column) const;  // until the next step()
 
  private:
   void bind(int index, std::int64_t value);

@@ -96,6 +96,30 @@ TEST(OpenSqliteStore, refuses_a_damaged_database) {
   EXPECT_EQ(refusal(setting).reason, "DATABASE_DAMAGED");
 }
 
+TEST(OpenSqliteStore, leaves_the_look_for_damage_to_a_caller_who_wants_it) {
+  SqliteSetting setting;
+  {
+    const auto store = setting.open();
+    for (int i = 0; i < 50; ++i) {
+      ASSERT_TRUE(store->commit_and_wait(
+          {make_create(fmt::format("r{}", i), {}, std::string(1'000, 'x'))}));
+    }
+  }
+  const std::string path = setting.directory.database();
+  EXPECT_TRUE(check_sqlite_database(path));
+  const auto size = std::filesystem::file_size(path);
+  std::fstream file(path, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(size - 4'096));
+  file << std::string(4'096, '\x5a');
+  file.close();
+
+  EXPECT_TRUE(setting.try_open({.check = Check::by_caller}));
+  const Result<void> checked = check_sqlite_database(path);
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().reason, "DATABASE_DAMAGED");
+  EXPECT_EQ(refusal(setting).reason, "DATABASE_DAMAGED") << "who asks for nothing is safe";
+}
+
 TEST(OpenSqliteStore, makes_and_migrates_nothing_for_a_tool) {
   SqliteSetting setting;
   EXPECT_FALSE(setting.try_open({.is_owner = false}));

@@ -29,16 +29,16 @@ std::int64_t number(Kind kind) {
   return static_cast<std::int64_t>(kind);
 }
 
-Record read_record(const Query& query) {
-  return {.kind = static_cast<Kind>(query.integer(0)),
-          .id = query.text(1),
-          .organization = query.text(2),
-          .spec = query.text(3),
-          .status = query.text(4),
-          .version = static_cast<std::uint64_t>(query.integer(5)),
-          .revision = static_cast<std::uint64_t>(query.integer(6)),
-          .created_at = Timestamp{std::chrono::microseconds{query.integer(7)}},
-          .keys = {}};
+// Takes over the present row; the keys are another query's.
+void read_record(const Query& query, Record& record) {
+  record.kind = static_cast<Kind>(query.integer(0));
+  record.id = query.view(1);
+  record.organization = query.view(2);
+  record.spec = query.view(3);
+  record.status = query.view(4);
+  record.version = static_cast<std::uint64_t>(query.integer(5));
+  record.revision = static_cast<std::uint64_t>(query.integer(6));
+  record.created_at = Timestamp{std::chrono::microseconds{query.integer(7)}};
 }
 
 }  // namespace
@@ -70,7 +70,7 @@ class Readers::Snapshot {
       const int outcome = query.step();
       if (outcome == SQLITE_DONE) return {std::nullopt};
       if (outcome != SQLITE_ROW) return failure(outcome);
-      record = read_record(query);
+      read_record(query, record.emplace());
     }
     Query query(*connection_, keys_of_id, number(kind), id);
     int outcome = SQLITE_DONE;
@@ -88,6 +88,18 @@ class Readers::Snapshot {
     }
     Query query(*connection_, all_of_organization, number(kind), organization);
     return read_all(query, kind);
+  }
+
+  Result<void> each(Kind kind, const std::function<void(const Record&)>& take) {
+    Query query(*connection_, all_of_kind, number(kind));
+    Record record;  // whose texts keep their memory from row to row
+    int outcome = SQLITE_DONE;
+    while ((outcome = query.step()) == SQLITE_ROW) {
+      read_record(query, record);
+      take(record);
+    }
+    if (outcome != SQLITE_DONE) return failure(outcome);
+    return {};
   }
 
   Result<std::optional<Record>> find(const UniqueKey& key) {
@@ -140,19 +152,18 @@ class Readers::Snapshot {
 
   Result<std::vector<Record>> read_all(Query& query, Kind kind) {
     std::vector<Record> records;
-    std::unordered_map<std::string, std::size_t> index_by_id;
     int outcome = SQLITE_DONE;
-    while ((outcome = query.step()) == SQLITE_ROW) {
-      records.push_back(read_record(query));
-      index_by_id.emplace(records.back().id, records.size() - 1);
-    }
+    while ((outcome = query.step()) == SQLITE_ROW) read_record(query, records.emplace_back());
     if (outcome != SQLITE_DONE) return failure(outcome);
     if (records.empty()) return records;
+    std::unordered_map<std::string_view, Record*> by_id;
+    by_id.reserve(records.size());
+    for (Record& record : records) by_id.emplace(record.id, &record);
     Query keys(*connection_, keys_of_kind, number(kind));
     while ((outcome = keys.step()) == SQLITE_ROW) {
-      const auto holder = index_by_id.find(keys.text(0));
-      if (holder == index_by_id.end()) continue;  // of another organization
-      records[holder->second].keys.push_back({keys.text(1), keys.text(2)});
+      const auto holder = by_id.find(keys.view(0));
+      if (holder == by_id.end()) continue;  // of another organization
+      holder->second->keys.push_back({keys.text(1), keys.text(2)});
     }
     if (outcome != SQLITE_DONE) return failure(outcome);
     return records;
@@ -199,6 +210,12 @@ Result<std::vector<Record>> Readers::list(Kind kind, std::string_view organizati
   Snapshot snapshot(*this);
   TRY(snapshot.begun());
   return snapshot.list(kind, organization);
+}
+
+Result<void> Readers::each(Kind kind, const std::function<void(const Record&)>& take) {
+  Snapshot snapshot(*this);
+  TRY(snapshot.begun());
+  return snapshot.each(kind, take);
 }
 
 Result<std::optional<Record>> Readers::find(const UniqueKey& key) {

@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -26,6 +27,7 @@ class Readers {
 
   Result<std::optional<Record>> get(Kind kind, std::string_view id);
   Result<std::vector<Record>> list(Kind kind, std::string_view organization);
+  Result<void> each(Kind kind, const std::function<void(const Record&)>& take);
   Result<std::optional<Record>> find(const UniqueKey& key);
   Result<Changes> changes_since(std::uint64_t revision, std::size_t limit);
 

@@ -85,6 +85,9 @@ class SqliteStore final : public Store {
   Result<std::vector<Record>> list(Kind kind, std::string_view organization) override {
     return readers_->list(kind, organization);
   }
+  Result<void> each(Kind kind, const std::function<void(const Record&)>& take) override {
+    return readers_->each(kind, take);
+  }
   Result<std::optional<Record>> find(const UniqueKey& key) override { return readers_->find(key); }
   Result<Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
     return readers_->changes_since(revision, limit);
@@ -196,7 +199,8 @@ Result<void> check_health(Connection& connection, const std::string& path) {
   return {};
 }
 
-Result<std::unique_ptr<Connection>> open_for_writing(const std::string& path, bool is_owner) {
+Result<std::unique_ptr<Connection>> open_for_writing(const std::string& path,
+                                                     const SqliteOptions& options) {
   auto opened = Connection::open(path, Connection::Access::read_write);
   if (!opened) return open_errors::unusable(path, SQLITE_CANTOPEN, opened.error().message);
   std::unique_ptr<Connection> connection = std::move(opened).value();
@@ -213,16 +217,26 @@ Result<std::unique_ptr<Connection>> open_for_writing(const std::string& path, bo
   const int settings =
       connection->execute("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 67108864");
   if (settings != SQLITE_OK) return open_errors::unusable(path, settings, connection->message());
-  if (!is_owner) {
+  if (!options.is_owner) {
     TRY(require_latest_schema(*connection, migrations::all(), path));
     return connection;
   }
-  TRY(check_health(*connection, path));
+  // Nothing is migrated that was not looked through.
+  if (options.check == Check::at_open ||
+      !require_latest_schema(*connection, migrations::all(), path)) {
+    TRY(check_health(*connection, path));
+  }
   TRY(migrate(*connection, migrations::all(), path));
   return connection;
 }
 
 }  // namespace
+
+Result<void> check_sqlite_database(const std::string& path) {
+  auto opened = Connection::open(path, Connection::Access::read_only);
+  if (!opened) return open_errors::unusable(path, SQLITE_CANTOPEN, opened.error().message);
+  return check_health(**opened, path);
+}
 
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path,
                                                  const SqliteOptions& options, const Clock& clock,
@@ -231,7 +245,7 @@ Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path,
   if (options.is_owner) {
     TRY_ASSIGN(ownership, take_ownership(path));
   }
-  TRY_ASSIGN(auto connection, open_for_writing(path, options.is_owner));
+  TRY_ASSIGN(auto connection, open_for_writing(path, options));
   TRY_ASSIGN(auto writer, Writer::start(std::move(connection), options.tombstones_max, path, log));
   TRY_ASSIGN(auto readers, Readers::open(path, options.reader_count, log));
   return {std::make_unique<SqliteStore>(std::move(ownership), std::move(writer), std::move(readers),

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -12,6 +13,12 @@
 
 namespace staithe::store {
 
+// When an owner looks through its whole database for damage. That takes as long as reading it.
+enum class Check : std::uint8_t {
+  at_open,
+  by_caller,  // who calls check_sqlite_database(), beside other work, and heeds what it says
+};
+
 struct SqliteOptions {
   std::size_t queue_length_max = 65'536;   // transactions waiting for the writer; more are refused
   std::size_t batch_length_max = 1'024;    // transactions that share one flush
@@ -22,6 +29,7 @@ struct SqliteOptions {
   // makes and migrates nothing. Nobody is woken by what another process wrote: who follows the feed
   // looks again from time to time.
   bool is_owner = true;
+  Check check = Check::at_open;
   Metrics* metrics = nullptr;  // staithe_store_*; may be null, outlives the store
 };
 
@@ -31,5 +39,9 @@ struct SqliteOptions {
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path,
                                                  const SqliteOptions& options, const Clock& clock,
                                                  const Log& log);
+
+// Looks through the database at `path`: DATA_LOSS when it is damaged. An error is for the operator.
+// It may be in use meanwhile. Any thread.
+Result<void> check_sqlite_database(const std::string& path);
 
 }  // namespace staithe::store
