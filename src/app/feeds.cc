@@ -1,5 +1,6 @@
 #include "app/feeds.h"
 
+#include <optional>
 #include <utility>
 
 #include "auth/token_record.h"
@@ -17,6 +18,24 @@ gateway::Routing routing_of(const model::GatewaySpec& spec) {
     return gateway::Routing::header;
   if (std::holds_alternative<model::PathBasedRouting>(spec.routing)) return gateway::Routing::path;
   return gateway::Routing::body;
+}
+
+// Takes what a record says now (nothing: it is gone). Most changes of a record are news of its
+// status, which no route is made of.
+template <typename T>
+void put_in(std::map<model::Id, T>& table, const model::Id& id, std::optional<T> after,
+            bool& is_changed) {
+  const auto found = table.find(id);
+  if (!after) {
+    is_changed |= found != table.end();
+    table.erase(id);
+  } else if (found == table.end()) {
+    table.emplace(id, *std::move(after));
+    is_changed = true;
+  } else if (found->second != *after) {
+    found->second = *std::move(after);
+    is_changed = true;
+  }
 }
 
 }  // namespace
@@ -119,14 +138,28 @@ Result<void> Feeds::refresh() {
 Result<void> Feeds::reload() {
   // The revision is read first: what changes meanwhile is seen twice rather than never.
   TRY_ASSIGN(const store::Changes changes, store_.changes_since(UINT64_MAX, 1));
-  TRY_ASSIGN(const auto gateways, store::list_gateways(store_));
-  TRY_ASSIGN(const auto deployments, store::list_deployments(store_));
-  gateways_.clear();
-  deployments_.clear();
-  for (const auto& gateway : gateways) gateways_[gateway.value.spec.id] = gateway.value;
-  for (const auto& deployment : deployments) {
-    deployments_[deployment.value.spec.id] = deployment.value;
-  }
+  std::optional<Error> unreadable;
+  decltype(gateways_) gateways;
+  TRY(store_.each(store::Kind::gateway, [this, &gateways, &unreadable](const auto& record) {
+    auto gateway = store::decode_gateway(record);
+    if (gateway) {
+      gateways.emplace(record.id, route_of(gateway->value));
+    } else if (!unreadable) {
+      unreadable = std::move(gateway).error();
+    }
+  }));
+  decltype(deployments_) deployments;
+  TRY(store_.each(store::Kind::deployment, [&deployments, &unreadable](const auto& record) {
+    auto deployment = store::decode_deployment(record);
+    if (deployment) {
+      deployments.emplace(record.id, routed(deployment->value));
+    } else if (!unreadable) {
+      unreadable = std::move(deployment).error();
+    }
+  }));
+  if (unreadable) return *std::move(unreadable);
+  gateways_ = std::move(gateways);
+  deployments_ = std::move(deployments);
   are_tokens_stale_ = true;
   are_routes_stale_ = true;
   revision_ = changes.revision;
@@ -137,21 +170,13 @@ Result<void> Feeds::take(const store::Change& change) {
   if (change.kind == store::Kind::token) {
     are_tokens_stale_ = true;
   } else if (change.kind == store::Kind::gateway) {
-    are_routes_stale_ = true;
-    TRY_ASSIGN(auto gateway, store::get_gateway(store_, change.id));
-    if (gateway) {
-      gateways_[change.id] = std::move(gateway->value);
-    } else {
-      gateways_.erase(change.id);
-    }
+    TRY_ASSIGN(const auto gateway, store::get_gateway(store_, change.id));
+    put_in(gateways_, change.id, gateway ? std::optional(route_of(gateway->value)) : std::nullopt,
+           are_routes_stale_);
   } else if (change.kind == store::Kind::deployment) {
-    are_routes_stale_ = true;
-    TRY_ASSIGN(auto deployment, store::get_deployment(store_, change.id));
-    if (deployment) {
-      deployments_[change.id] = std::move(deployment->value);
-    } else {
-      deployments_.erase(change.id);
-    }
+    TRY_ASSIGN(const auto deployment, store::get_deployment(store_, change.id));
+    put_in(deployments_, change.id,
+           deployment ? std::optional(routed(deployment->value)) : std::nullopt, are_routes_stale_);
   }
   return {};
 }
@@ -195,6 +220,18 @@ gateway::GatewayRoute Feeds::route_of(const model::Gateway& gateway) const {
   return route;
 }
 
+Feeds::RoutedDeployment Feeds::routed(const model::Deployment& deployment) {
+  return {.route = {.id = deployment.spec.id,
+                    .model = deployment.spec.model.name,
+                    .weight = deployment.spec.traffic.weight,
+                    .is_disabled = deployment.spec.disabled ||
+                                   deployment.status.status == model::Status::deleting,
+                    .created_at = deployment.status.created_at,
+                    .concurrency = deployment.spec.autoscaling.concurrency,
+                    .ready_replicas = {}},
+          .gateway_ids = deployment.spec.gateway_ids};
+}
+
 void Feeds::publish_routes() {
   std::map<model::Id, std::vector<reconcile::ServingReplica>> serving;
   {
@@ -203,18 +240,11 @@ void Feeds::publish_routes() {
     is_serving_changed_ = false;
   }
   std::set<model::Id> replicas;
-  std::map<model::Id, gateway::GatewayRoute> routes;
-  for (const auto& [id, gateway] : gateways_) routes.emplace(id, route_of(gateway));
+  std::map<model::Id, gateway::GatewayRoute> routes = gateways_;
   for (const auto& [id, deployment] : deployments_) {
-    gateway::DeploymentRoute route;
-    route.id = id;
-    route.model = deployment.spec.model.name;
-    route.weight = deployment.spec.traffic.weight;
-    route.is_disabled =
-        deployment.spec.disabled || deployment.status.status == model::Status::deleting;
-    route.created_at = deployment.status.created_at;
-    route.concurrency = deployment.spec.autoscaling.concurrency;
-    if (const auto found = serving.find(id); found != serving.end() && !route.is_disabled) {
+    if (deployment.route.is_disabled) continue;
+    gateway::DeploymentRoute route = deployment.route;
+    if (const auto found = serving.find(id); found != serving.end()) {
       for (const reconcile::ServingReplica& replica : found->second) {
         if (replica.is_draining) continue;
         route.ready_replicas.push_back(
@@ -222,7 +252,7 @@ void Feeds::publish_routes() {
         replicas.insert(replica.id);
       }
     }
-    for (const model::Id& gateway_id : deployment.spec.gateway_ids) {
+    for (const model::Id& gateway_id : deployment.gateway_ids) {
       if (const auto found = routes.find(gateway_id); found != routes.end()) {
         found->second.deployments.push_back(route);
       }

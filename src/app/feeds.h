@@ -47,6 +47,13 @@ class Feeds {
   bool is_drained(const model::Id& replica_id) const;
 
  private:
+  // What the data plane goes by, of all that a deployment is.
+  struct RoutedDeployment {
+    gateway::DeploymentRoute route;  // without its replicas
+    std::vector<model::Id> gateway_ids;
+    bool operator==(const RoutedDeployment&) const = default;
+  };
+
   void run();
   Result<void> refresh();
   Result<void> reload();
@@ -54,6 +61,7 @@ class Feeds {
   Result<void> publish_tokens();
   void publish_routes();
   gateway::GatewayRoute route_of(const model::Gateway& gateway) const;
+  static RoutedDeployment routed(const model::Deployment& deployment);
 
   store::Store& store_;
   auth::TokenTable& tokens_;
@@ -64,8 +72,8 @@ class Feeds {
 
   // Of the feed's thread (and start()).
   std::uint64_t revision_ = 0;
-  std::map<model::Id, model::Gateway> gateways_;
-  std::map<model::Id, model::Deployment> deployments_;
+  std::map<model::Id, gateway::GatewayRoute> gateways_;  // without their deployments
+  std::map<model::Id, RoutedDeployment> deployments_;
   bool are_tokens_stale_ = false;
   bool are_routes_stale_ = false;
 

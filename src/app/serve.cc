@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "app/api_routes.h"
@@ -163,6 +164,22 @@ class StopSignal {
   sigset_t signals_{};
 };
 
+// Looks through the database while the server reads it; nothing is served before it is through.
+class DatabaseCheck {
+ public:
+  explicit DatabaseCheck(const std::string& path)
+      : thread_("db-check", [this, path] { outcome_ = store::check_sqlite_database(path); }) {}
+  // What it found, which is told once.
+  Result<void> wait() {
+    thread_.join();
+    return std::exchange(outcome_, Result<void>());
+  }
+
+ private:
+  Result<void> outcome_;
+  Thread thread_;
+};
+
 Result<void> make_directory(const std::string& path) {
   std::error_code problem;
   std::filesystem::create_directories(path, problem);
@@ -189,10 +206,20 @@ class Server {
     TRY(make_directory(config_.data));
     TRY_ASSIGN(const std::vector<auth::Token> bootstrap_tokens, read_bootstrap_tokens());
     TRY_ASSIGN(served_, listen_on_ports(config_, tls_ ? &tls_->contexts() : nullptr));
+    const std::string database = config_.data + "/staithe.db";
     store::SqliteOptions store_options;
+    store_options.check = store::Check::by_caller;
     store_options.metrics = &metrics_;
-    TRY_ASSIGN(store_,
-               store::open_sqlite_store(config_.data + "/staithe.db", store_options, clock_, log_));
+    TRY_ASSIGN(store_, store::open_sqlite_store(database, store_options, clock_, log_));
+    DatabaseCheck check(database);
+    Result<int> code = serve(bootstrap_tokens, check);
+    // What failed may have failed because of the damage.
+    if (!code) TRY(check.wait());
+    return code;
+  }
+
+ private:
+  Result<int> serve(const std::vector<auth::Token>& bootstrap_tokens, DatabaseCheck& check) {
     TRY(ensure_first_token(*store_, config_.data, config_.organization, clock_, random_, log_));
     TRY(open_driver());
 
@@ -227,6 +254,7 @@ class Server {
          .is_drained =
              [&feeds](const model::Id& replica_id) { return feeds.is_drained(replica_id); }});
     TRY(feeds.start());
+    TRY(check.wait());
 
     std::vector<std::unique_ptr<ServingLoop>> loops;
     const ServingLoop::Shared shared{clock_,          log_,        metrics_,
@@ -256,7 +284,6 @@ class Server {
     return 0;
   }
 
- private:
   Result<std::vector<auth::Token>> read_bootstrap_tokens() {
     std::vector<auth::Token> tokens;
     for (const std::string& text : config_.bootstrap_tokens) {

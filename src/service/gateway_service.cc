@@ -229,18 +229,21 @@ void GatewayService::parameters(const Caller&, const pb::GetGatewayParametersReq
 
 Result<void> GatewayService::refresh_endpoints() {
   TRY_ASSIGN(const std::vector<Stored> gateways, store::list_gateways(store_));
+  store::Transaction updates;
   for (const Stored& stored : gateways) {
     model::GatewayStatus status = stored.value.status;
     status.endpoints = gateway_endpoints(stored.value.spec, options_.endpoints);
     if (status == stored.value.status) continue;
     status.updated_at = model::next_updated_at(status.updated_at, clock_.now());
-    TRY(store_.commit_and_wait({store::Update{.kind = Kind::gateway,
-                                              .id = stored.value.spec.id,
-                                              .version = stored.version,
-                                              .spec = {},
-                                              .status = model::encode(status),
-                                              .keys = {}}}));
+    updates.push_back(store::Update{.kind = Kind::gateway,
+                                    .id = stored.value.spec.id,
+                                    .version = stored.version,
+                                    .spec = {},
+                                    .status = model::encode(status),
+                                    .keys = {}});
   }
+  if (updates.empty()) return {};
+  TRY(store_.commit_and_wait(std::move(updates)));
   return {};
 }
 
