@@ -50,11 +50,13 @@ class Scaler:
         count = 0
         try:
             while True:
-                count = (count + 1) % 3
-                api.call("PATCH", f"/deployments/{self.id}",
-                         {"name": "breathes", "gatewayIds": [self.gateway_id], "runtime": {"engine": "vllm", "version": "0.8.5"},
-                          "resources": {"instanceType": "gb200-4x", "gpuCount": 1}, "model": self.model(),
-                          "autoscaling": {"min": count, "max": max(count, 1)}, "traffic": {}})
+                count = count % 3 + 1
+                status, answer = api.call(
+                    "PATCH", f"/deployments/{self.id}",
+                    {"name": "breathes", "gatewayIds": [self.gateway_id], "runtime": {"engine": "vllm", "version": "0.8.5"},
+                     "resources": {"instanceType": "gb200-4x", "gpuCount": 1}, "model": self.model(),
+                     "autoscaling": {"min": count, "max": count}, "traffic": {}})
+                assert status == 200, answer
                 time.sleep(0.02)
         except Gone:
             pass
@@ -63,7 +65,7 @@ class Scaler:
         """Waits until what runs is what was asked for last, and nothing else: no orphan, no engine that went missing."""
         def is_settled():
             deployment = server.get("deployments", self.id)
-            wanted = deployment["spec"]["autoscaling"].get("min", 0)
+            wanted = deployment["spec"]["autoscaling"]["min"]
             engines = server.engines()
             replicas = {replica for _, replica, _ in engines}
             return deployment["status"]["status"] == "STATUS_READY" and len(engines) == len(replicas) == wanted + 1
