@@ -110,7 +110,8 @@ Result<Commit> Writer::apply(const Transaction& transaction) {
   if (Result<void> applied = apply_steps(transaction, revision); !applied) {
     state_ = before;
     if (applied.error().code != Code::unavailable) {
-      TRY(execute("ROLLBACK TO one_transaction; RELEASE one_transaction"));
+      TRY(execute("ROLLBACK TO one_transaction"));
+      TRY(execute("RELEASE one_transaction"));
     }
     return std::move(applied).error();
   }
@@ -245,9 +246,10 @@ Result<void> Writer::save_state() {
   return {};
 }
 
-Result<void> Writer::execute(const std::string& sql) {
-  const int outcome = connection_->execute(sql);
-  if (outcome == SQLITE_OK) return {};
+Result<void> Writer::execute(std::string_view sql) {
+  Query query(*connection_, sql);
+  const int outcome = query.step();
+  if (outcome == SQLITE_DONE) return {};
   return failure(sql, outcome);
 }
 

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/log.h"
@@ -57,7 +58,7 @@ class Writer {
   Error key_taken(const UniqueKey& key);
   Result<void> prune_tombstones();
   Result<void> save_state();
-  Result<void> execute(const std::string& sql);
+  Result<void> execute(std::string_view sql);  // one statement, a literal
   // UNAVAILABLE for the caller, the cause for the log.
   Error failure(std::string_view doing, int outcome);
 
