@@ -252,18 +252,42 @@ std::set<model::Id> Capacity::victims_of(const model::Id& deployment_id) {
 
 Offer Capacity::offer(const model::Deployment& deployment, std::uint32_t count,
                       const std::vector<model::Id>& old_replicas) {
-  Offer offer;
-  PlacementRequest request = placement_of(deployment.spec);
+  const model::Id& id = deployment.spec.id;
+  const auto offer_of = [&](const Allotments& all, const PlacementRequest& request) {
+    const auto mine = all.by_deployment.find(id);
+    return offer_beyond(mine == all.by_deployment.end() ? Allotment{} : mine->second, request,
+                        count, old_replicas);
+  };
   const Allotments& current = allotments();
-  if (const auto mine = current.by_deployment.find(deployment.spec.id);
-      mine != current.by_deployment.end()) {
-    const std::vector<Placement>& placements = mine->second.placements;
-    const std::size_t used = std::min<std::size_t>(count, placements.size());
-    offer.placements.assign(placements.begin(),
-                            std::next(placements.begin(), static_cast<std::ptrdiff_t>(used)));
-    for (const Placement& each : placements) request.replicas_in[each.zone] += 1;
-    for (const Placement& each : mine->second.coming) request.replicas_in[each.zone] += 1;
+  Contender contender = contender_of(deployment);
+  const Contender* known = contention_.find(id);
+  if (known != nullptr && *known == contender) return offer_of(current, contender.request);
+
+  // Not as it stands in the world: a sweep on trial, as if it did.
+  std::optional<Contender> before;
+  if (known != nullptr) before = *known;
+  const PlacementRequest request = contender.request;
+  overlay_.undo();
+  contention_.set(std::move(contender));
+  Offer offer = offer_of(allot(overlay_, contention_), request);
+  if (before) {
+    contention_.set(std::move(*before));
+  } else {
+    contention_.remove(id);
   }
+  is_stale_ = true;
+  return offer;
+}
+
+Offer Capacity::offer_beyond(const Allotment& allotment, const PlacementRequest& asked,
+                             std::uint32_t count, const std::vector<model::Id>& old_replicas) {
+  Offer offer;
+  PlacementRequest request = asked;
+  for (const Placement& each : allotment.placements) {
+    request.replicas_in[each.zone] += 1;
+    if (offer.placements.size() < count) offer.placements.push_back(each);
+  }
+  for (const Placement& each : allotment.coming) request.replicas_in[each.zone] += 1;
   Overlay trial(world_.fleet());
   while (offer.placements.size() < count) {
     std::optional<Placement> placement = trial.place(request);

@@ -47,7 +47,8 @@ class Capacity {
 
   // Homes for `count` replicas that the deployment is to have: first what was allotted to it in
   // turn, then, for a roll-out, what nobody is waiting for. Where there are too few, `old_replicas`
-  // are its own that it could give up.
+  // are its own that it could give up. A deployment that is not in the world like this is treated
+  // as if it were.
   Offer offer(const model::Deployment& deployment, std::uint32_t count,
               const std::vector<model::Id>& old_replicas);
   // What everybody gets.
@@ -72,6 +73,8 @@ class Capacity {
   bool update_deployment(const model::Id& id);
   Contender contender_of(const model::Deployment& deployment) const;
   ClaimView held_by(const model::CapacityClaim& claim) const;
+  Offer offer_beyond(const Allotment& allotment, const PlacementRequest& asked, std::uint32_t count,
+                     const std::vector<model::Id>& old_replicas);
   void note_changes(const Allotments& before, const Allotments& after);
 
   World& world_;

@@ -229,6 +229,16 @@ TEST(PlanClaim, K02_deletes_by_emptying_first) {
   EXPECT_TRUE(plan.is_gone);
 }
 
+TEST(PlanClaim, K07_keeps_its_nodes_when_its_zones_come_in_another_order) {
+  const Machines fleet{.nodes = {machine("a1", "ZONE-A", "c1", 1), machine("b1", "ZONE-B"),
+                                 machine("b2", "ZONE-B")}};
+  const ClaimPlan plan = plan_claim(holding(wants(1, {"zone-b", "zone-a"}), {"a1"}), fleet);
+  EXPECT_EQ(plan.nodes, (Ids{"a1"}));
+  EXPECT_TRUE(plan.reserve.empty());
+  EXPECT_TRUE(plan.release.empty());
+  EXPECT_TRUE(plan.facts.is_settled);
+}
+
 TEST(PlanClaim, re_allocates_when_the_spec_asks_for_another_zone) {
   const Machines fleet{.nodes = {machine("a1", "ZONE-A", "c1", 1), machine("b1", "ZONE-B")}};
   const ClaimPlan plan = plan_claim(holding(wants(1, {"zone-b"}), {"a1"}), fleet);

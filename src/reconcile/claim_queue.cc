@@ -82,14 +82,6 @@ void ClaimQueue::remove_waiting(const model::Id& claim_id) {
   }
 }
 
-bool ClaimQueue::is_wanted(const model::Node& node) const {
-  const auto pool =
-      pools_.find({node.owner_organization, model::fold_instance(node.instance_type)});
-  if (pool == pools_.end()) return false;
-  const auto zone = pool->second.find(model::fold_zone(node.zone));
-  return zone != pool->second.end() && !zone->second.waiting.empty();
-}
-
 const std::vector<model::Id>& ClaimQueue::share_of(const model::Id& claim_id) {
   static const std::vector<model::Id> nothing;
   if (is_stale_) share_out();

@@ -47,8 +47,6 @@ class ClaimQueue {
 
   void set_waiting(const WaitingClaim& claim);
   void remove_waiting(const model::Id& claim_id);
-  // Whether a claim waits that could use the node, were it free.
-  bool is_wanted(const model::Node& node) const;
 
   // The nodes that a claim may take now, in the order of its zones.
   const std::vector<model::Id>& share_of(const model::Id& claim_id);

@@ -86,12 +86,9 @@ TEST(ClaimQueue, a_claim_that_waits_no_more_leaves_its_share_to_the_next) {
   queue.set_waiting(claim("old", 1, 1));
   queue.set_waiting(claim("young", 2, 1));
   queue.set_free(machine("n1"));
-  EXPECT_TRUE(queue.is_wanted(machine("n2")));
   EXPECT_EQ(queue.share_of("young"), Ids{});
   queue.remove_waiting("old");
   EXPECT_EQ(queue.share_of("young"), (Ids{"n1"}));
-  queue.remove_waiting("young");
-  EXPECT_FALSE(queue.is_wanted(machine("n2")));
 }
 
 TEST(ClaimQueue, keeps_owners_types_and_zones_apart) {

@@ -21,6 +21,10 @@ bool may_use_zone(const PlacementRequest& request, std::string_view zone) {
   return !request.zones || request.zones->contains(std::string(zone));
 }
 
+std::pair<model::Id, std::uint32_t> first_slot(const std::vector<ReplicaPart>& parts) {
+  return {parts.front().node_id, parts.front().gpu_slots.front()};
+}
+
 }  // namespace
 
 struct Fleet::Entry {
@@ -392,11 +396,6 @@ Shortage Fleet::explain(const PlacementRequest& request) const {
   return shortage;
 }
 
-void Overlay::take(std::vector<ReplicaPart> parts) {
-  fleet_.take(parts, Hold::firm);
-  taken_.push_back(std::move(parts));
-}
-
 void Overlay::begin_leaving(std::vector<ReplicaPart> parts) {
   fleet_.give_back(parts, Hold::firm);
   fleet_.take(parts, Hold::leaving);
@@ -413,19 +412,21 @@ void Overlay::stop_leaving(const std::vector<ReplicaPart>& parts) {
 
 std::optional<Placement> Overlay::place(const PlacementRequest& request, Horizon horizon) {
   std::optional<Placement> placement = fleet_.find(request, horizon);
-  if (placement) take(placement->parts);
+  if (!placement) return std::nullopt;
+  fleet_.take(placement->parts, Hold::firm);
+  taken_.emplace(first_slot(placement->parts), placement->parts);
   return placement;
 }
 
 void Overlay::settle(const std::vector<ReplicaPart>& parts) {
-  const auto found = std::find(taken_.begin(), taken_.end(), parts);
+  const auto found = taken_.find(first_slot(parts));
   CHECK(found != taken_.end());
   fleet_.give_back(parts, Hold::firm);
   taken_.erase(found);
 }
 
 void Overlay::undo() {
-  for (const auto& parts : taken_) fleet_.give_back(parts, Hold::firm);
+  for (const auto& [slot, parts] : taken_) fleet_.give_back(parts, Hold::firm);
   for (const auto& parts : leaving_) {
     fleet_.give_back(parts, Hold::leaving);
     fleet_.take(parts, Hold::firm);

@@ -76,8 +76,6 @@ class Fleet {
   // Why there is none.
   Shortage explain(const PlacementRequest& request) const;
 
-  // Free GPUs of the machines that `request` may use, by zone.
-  std::map<std::string, std::uint32_t> free_in(const PlacementRequest& request) const;
   // Whether `request` could ever use a node.
   bool may_hold(const model::Id& node_id, const PlacementRequest& request) const;
 
@@ -102,6 +100,8 @@ class Fleet {
   void forget_if_unused(const model::Id& node_id);
 
   const Pool* find_pool(const PlacementRequest& request, model::CapacityClass capacity) const;
+  // Free GPUs that count, by zone.
+  std::map<std::string, std::uint32_t> free_in(const PlacementRequest& request) const;
   bool is_beyond_one_node(const PlacementRequest& request) const;
   std::uint32_t largest_gpu_count(const std::string& instance_type) const;
 
@@ -121,7 +121,6 @@ class Overlay {
   Overlay& operator=(const Overlay&) = delete;
 
   const Fleet& fleet() const { return fleet_; }
-  void take(std::vector<model::ReplicaPart> parts);
   // As if a replica had begun to leave, or to leave no more.
   void begin_leaving(std::vector<model::ReplicaPart> parts);
   void stop_leaving(const std::vector<model::ReplicaPart>& parts);
@@ -133,7 +132,8 @@ class Overlay {
 
  private:
   Fleet& fleet_;
-  std::vector<std::vector<model::ReplicaPart>> taken_;
+  // By their first slot, which nothing else that was taken here has.
+  std::map<std::pair<model::Id, std::uint32_t>, std::vector<model::ReplicaPart>> taken_;
   std::vector<std::vector<model::ReplicaPart>> leaving_;
 };
 

@@ -50,6 +50,27 @@ bool is_competing(const model::Deployment& deployment) {
 
 }  // namespace
 
+template <>
+World::Table<model::CapacityClaim>& World::table() {
+  return claims_;
+}
+template <>
+World::Table<model::Gateway>& World::table() {
+  return gateways_;
+}
+template <>
+World::Table<model::Deployment>& World::table() {
+  return deployments_;
+}
+template <>
+World::Table<model::Node>& World::table() {
+  return nodes_;
+}
+template <>
+World::Table<model::Replica>& World::table() {
+  return replicas_;
+}
+
 Result<void> World::refresh() {
   if (!is_loaded_) return relist();
   while (true) {
@@ -138,15 +159,30 @@ void World::put_in(Table<T>& table, const Key& key, const store::Record* record,
       unreadable_.insert(key);
     }
   }
+  take_over(key.id, std::move(after));
+}
+
+template <typename T>
+void World::take_over(const model::Id& id, std::optional<store::Versioned<T>> after) {
+  Table<T>& table = this->table<T>();
   std::optional<store::Versioned<T>> before;
-  if (found != table.end()) {
+  if (const auto found = table.find(id); found != table.end()) {
     before = std::move(found->second);
     table.erase(found);
   }
+  if (!before && !after) return;
   const T* after_value = nullptr;
-  if (after) after_value = &table.emplace(key.id, std::move(*after)).first->second.value;
+  if (after) after_value = &table.emplace(id, std::move(*after)).first->second.value;
   turn(before ? &before->value : nullptr, after_value);
 }
+
+template void World::take_over(const model::Id&, std::optional<store::Versioned<model::Node>>);
+template void World::take_over(const model::Id&,
+                               std::optional<store::Versioned<model::CapacityClaim>>);
+template void World::take_over(const model::Id&, std::optional<store::Versioned<model::Gateway>>);
+template void World::take_over(const model::Id&,
+                               std::optional<store::Versioned<model::Deployment>>);
+template void World::take_over(const model::Id&, std::optional<store::Versioned<model::Replica>>);
 
 void World::turn(const model::CapacityClaim* before, const model::CapacityClaim* after) {
   const model::Id& id = after != nullptr ? after->spec.id : before->spec.id;

@@ -33,6 +33,11 @@ class World {
   // Takes over what changed. On an error it is as before.
   Result<void> refresh();
 
+  // Takes over what became of one record (absent: it is gone), as refresh() does with those of the
+  // store.
+  template <typename T>
+  void take_over(const model::Id& id, std::optional<store::Versioned<T>> after);
+
   // The keys that should be looked at because of what refresh() took over since the last call.
   std::set<Key> take_touched() { return std::exchange(touched_, {}); }
   // True if some of it may let one that waits for capacity go on.
@@ -92,6 +97,8 @@ class World {
   void put(store::Kind kind, const model::Id& id, const store::Record* record);
   template <typename T, typename Decode>
   void put_in(Table<T>& table, const Key& key, const store::Record* record, Decode decode);
+  template <typename T>
+  Table<T>& table();
 
   // Moves the indexes from `before` to `after` (null: not there) and notes whom that concerns.
   void turn(const model::CapacityClaim* before, const model::CapacityClaim* after);
