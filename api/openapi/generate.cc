@@ -1,9 +1,10 @@
-// Draws the OpenAPI document of the REST dialect.
+// Draws the OpenAPI documents of the REST dialect: one of the hosted API's package, one of what
+// Staithe adds.
 //
 //   openapi_generate DESCRIPTORS OUTPUT_DIRECTORY
 //
-// DESCRIPTORS is a FileDescriptorSet with imports and source info. Writes openapi.yaml,
-// openapi.json and openapi_document.cc, which embeds the two.
+// DESCRIPTORS is a FileDescriptorSet with imports and source info. Writes openapi.yaml and
+// openapi.json, staithe.yaml and staithe.json, and openapi_document.cc, which embeds the four.
 
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/descriptor.pb.h>
@@ -27,7 +28,32 @@ namespace {
 namespace pb = google::protobuf;
 using nlohmann::ordered_json;
 
-constexpr std::string_view package = "coreweave.inference.v1alpha1";
+// One document: a package, and how the document introduces it.
+struct Subject {
+  std::string_view package;
+  std::string_view title;
+  std::string_view version;
+  std::string_view description;
+  std::string_view file_stem;
+  std::string_view function_stem;  // of the functions that embed it
+};
+constexpr Subject hosted = {
+    "coreweave.inference.v1alpha1",
+    "CoreWeave Inference API",
+    "0.0.1",
+    "Manage inference on GPU clusters: reserve capacity, run models, and set up the gateways "
+    "through which applications reach them. This document describes the API as served by Staithe, "
+    "an independent implementation.",
+    "openapi",
+    "openapi"};
+constexpr Subject additional = {
+    "staithe.v1",
+    "Staithe API",
+    "1.0.0",
+    "What Staithe offers beside the inference API: administer the machines of an installation, ask "
+    "why the control plane decided as it did, and what a change would do.",
+    "staithe",
+    "staithe_openapi"};
 
 struct Route {
   std::string verb;  // lower case, as OpenAPI wants it
@@ -105,16 +131,13 @@ ordered_json operation(const pb::MethodDescriptor& method, const Route& route,
   return out;
 }
 
-ordered_json preamble() {
+ordered_json preamble(const Subject& subject) {
   return {
       {"openapi", "3.0.3"},
       {"info",
-       {{"title", "CoreWeave Inference API"},
-        {"version", "0.0.1"},
-        {"description",
-         "Manage inference on GPU clusters: reserve capacity, run models, and set up the "
-         "gateways through which applications reach them. This document describes the API as "
-         "served by Staithe, an independent implementation."}}},
+       {{"title", subject.title},
+        {"version", subject.version},
+        {"description", subject.description}}},
       {"servers", ordered_json::array(
                       {{{"url", "/"}, {"description", "The server that sent this document."}}})},
       {"security", ordered_json::array({{{"bearerAuth", ordered_json::array()}}})}};
@@ -129,13 +152,13 @@ ordered_json security_schemes() {
             {"x-default", "Bearer {API_ACCESS_TOKEN}"}}}};
 }
 
-ordered_json document(const pb::FileDescriptorSet& files) {
+ordered_json document(const pb::FileDescriptorSet& files, const Subject& subject) {
   pb::DescriptorPool pool;
   std::vector<const pb::ServiceDescriptor*> services;
   for (const auto& file : files.file()) {
     const pb::FileDescriptor* built = pool.BuildFile(file);
     if (built == nullptr) throw std::runtime_error("bad descriptors in " + file.name());
-    if (built->package() != package) continue;
+    if (built->package() != subject.package) continue;
     for (int i = 0; i < built->service_count(); ++i) services.push_back(built->service(i));
   }
   std::sort(services.begin(), services.end(),
@@ -155,7 +178,7 @@ ordered_json document(const pb::FileDescriptorSet& files) {
     }
   }
 
-  ordered_json out = preamble();
+  ordered_json out = preamble(subject);
   out["tags"] = tags;
   out["paths"] = paths;
   out["components"]["schemas"] = schemas.all();
@@ -175,6 +198,12 @@ std::string as_literals(std::string_view text) {
   return out;
 }
 
+std::string as_function(const std::string& name, std::string_view text) {
+  return "\nstd::string_view " + name +
+         "() {\n  static constexpr std::string_view text =" + as_literals(text) +
+         ";\n  return text;\n}\n";
+}
+
 void write_file(const std::string& path, std::string_view text) {
   std::ofstream file(path, std::ios::binary);
   file << text;
@@ -187,18 +216,18 @@ void generate(const std::string& descriptors_path, const std::string& directory)
   if (!files.ParseFromIstream(&input)) {
     throw std::runtime_error("cannot read descriptors from " + descriptors_path);
   }
-  const ordered_json drawn = document(files);
-  const std::string json = drawn.dump(2) + "\n";
-  const std::string yaml = to_yaml(drawn);
-  write_file(directory + "/openapi.json", json);
-  write_file(directory + "/openapi.yaml", yaml);
-  write_file(directory + "/openapi_document.cc",
-             "#include \"openapi/document.h\"\n\nnamespace staithe::api {\n\n"
-             "std::string_view openapi_yaml() {\n  static constexpr std::string_view text =" +
-                 as_literals(yaml) +
-                 ";\n  return text;\n}\n\n"
-                 "std::string_view openapi_json() {\n  static constexpr std::string_view text =" +
-                 as_literals(json) + ";\n  return text;\n}\n\n}  // namespace staithe::api\n");
+  std::string embedded = "#include \"openapi/document.h\"\n\nnamespace staithe::api {\n";
+  for (const Subject& subject : {hosted, additional}) {
+    const ordered_json drawn = document(files, subject);
+    const std::string stem = directory + "/" + std::string(subject.file_stem);
+    const std::string json = drawn.dump(2) + "\n";
+    const std::string yaml = to_yaml(drawn);
+    write_file(stem + ".json", json);
+    write_file(stem + ".yaml", yaml);
+    embedded += as_function(std::string(subject.function_stem) + "_json", json);
+    embedded += as_function(std::string(subject.function_stem) + "_yaml", yaml);
+  }
+  write_file(directory + "/openapi_document.cc", embedded + "\n}  // namespace staithe::api\n");
 }
 
 }  // namespace

@@ -240,6 +240,26 @@ TEST(OpenApi, resolves_every_reference) {
   }
 }
 
+TEST(OpenApi, describes_what_staithe_adds_in_a_document_of_its_own) {
+  const ordered_json added = ordered_json::parse(staithe_openapi_json());
+  std::set<std::string> operations;
+  for (const auto& [path, verbs] : added.at("paths").items()) {
+    for (const auto& [verb, operation] : verbs.items()) {
+      operations.insert(verb + " " + path);
+      EXPECT_FALSE(operation.at("description").get<std::string>().empty()) << path;
+    }
+  }
+  EXPECT_EQ(
+      operations,
+      (std::set<std::string>{
+          "get /staithe/v1/nodes", "post /staithe/v1/nodes", "get /staithe/v1/nodes/{id}",
+          "delete /staithe/v1/nodes/{id}", "post /staithe/v1/nodes/{id}/drain",
+          "post /staithe/v1/nodes/{id}/resume", "get /staithe/v1/deployments/{id}/explanation",
+          "post /staithe/v1/plans/deployment", "post /staithe/v1/plans/capacityclaim"}));
+  EXPECT_TRUE(added.at("components").at("schemas").contains("CreateDeploymentRequest"));
+  EXPECT_EQ(staithe_openapi_yaml(), to_yaml(added));
+}
+
 TEST(OpenApi, is_the_same_document_in_yaml) {
   EXPECT_EQ(openapi_yaml(), to_yaml(document()));
 }

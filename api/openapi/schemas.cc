@@ -30,7 +30,7 @@ bool has_behavior(const pb::FieldDescriptor& field, google::api::FieldBehavior w
 }
 
 // The names that REST documents use. The zero value stands for "not set" and is no member, unless
-// REST has a spelling of its own for it.
+// it has a name or a spelling of its own.
 ordered_json enum_members(const pb::EnumDescriptor& type) {
   ordered_json members = ordered_json::array();
   for (int i = 0; i < type.value_count(); ++i) {
@@ -38,7 +38,7 @@ ordered_json enum_members(const pb::EnumDescriptor& type) {
     const std::string& rest_name = value.options().GetExtension(staithe::api::rest_name);
     if (!rest_name.empty()) {
       members.push_back(rest_name);
-    } else if (value.number() != 0) {
+    } else if (value.number() != 0 || !value.name().ends_with("_UNSPECIFIED")) {
       members.push_back(value.name());
     }
   }
@@ -143,6 +143,8 @@ ordered_json Schemas::of_value(const pb::FieldDescriptor& field) {
       return {{"type", "integer"}, {"format", "uint32"}};
     case pb::FieldDescriptor::TYPE_INT32:
       return {{"type", "integer"}, {"format", "int32"}};
+    case pb::FieldDescriptor::TYPE_DOUBLE:
+      return {{"type", "number"}, {"format", "double"}};
     case pb::FieldDescriptor::TYPE_ENUM:
       return {{"type", "string"}, {"enum", enum_members(*field.enum_type())}};
     case pb::FieldDescriptor::TYPE_MESSAGE:

@@ -30,17 +30,25 @@ wire::Outcome outcome_of(Result<Response> result) {
 template <typename Request, typename Response, typename Service>
 using Handler = void (Service::*)(const service::Caller&, const Request&, service::Done<Response>);
 
+// Where the services of one package are.
+struct Package {
+  std::string name;
+  std::string path;
+};
+const Package hosted{"coreweave.inference.v1alpha1", "/v1alpha1/inference/"};
+const Package additional{"staithe.v1", "/staithe/v1/"};
+
 // Makes the lines of one service.
 template <typename Service>
 class Routes {
  public:
-  Routes(wire::MethodTable& table, WorkerPool& workers, Service& service, std::string name,
-         std::string collection)
+  Routes(wire::MethodTable& table, WorkerPool& workers, Service& service, const Package& package,
+         const std::string& name, const std::string& collection)
       : table_(table),
         workers_(workers),
         service_(service),
-        name_("coreweave.inference.v1alpha1." + std::move(name)),
-        collection_("/v1alpha1/inference/" + std::move(collection)) {}
+        name_(package.name + "." + name),
+        collection_(package.path + collection) {}
 
   template <typename Request, typename Response>
   Routes& add(std::string method, std::string verb, std::string_view path, Role role,
@@ -94,9 +102,11 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
   using Claims = service::ClaimService;
   using Gateways = service::GatewayService;
   using Deployments = service::DeploymentService;
+  using Nodes = service::NodeService;
+  using Insight = service::InsightService;
   wire::MethodTable table;
 
-  Routes<Claims>(table, workers, services.claims, "CapacityClaimService", "capacityclaims")
+  Routes<Claims>(table, workers, services.claims, hosted, "CapacityClaimService", "capacityclaims")
       .add("ListCapacityClaims", "GET", "", Role::viewer, &Claims::list)
       .add("GetCapacityClaim", "GET", "/{id}", Role::viewer, &Claims::get, &Claims::get_at_hand)
       .add("CreateCapacityClaim", "POST", "", Role::admin, &Claims::create)
@@ -104,7 +114,8 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
       .add("DeleteCapacityClaim", "DELETE", "/{id}", Role::admin, &Claims::remove)
       .add("GetCapacityClaimParameters", "GET", "/parameters", Role::viewer, &Claims::parameters);
 
-  Routes<Deployments>(table, workers, services.deployments, "DeploymentService", "deployments")
+  Routes<Deployments>(table, workers, services.deployments, hosted, "DeploymentService",
+                      "deployments")
       .add("ListDeployments", "GET", "", Role::viewer, &Deployments::list)
       .add("GetDeployment", "GET", "/{id}", Role::viewer, &Deployments::get,
            &Deployments::get_at_hand)
@@ -113,13 +124,27 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
       .add("DeleteDeployment", "DELETE", "/{id}", Role::admin, &Deployments::remove)
       .add("GetDeploymentParameters", "GET", "/parameters", Role::viewer, &Deployments::parameters);
 
-  Routes<Gateways>(table, workers, services.gateways, "GatewayService", "gateways")
+  Routes<Gateways>(table, workers, services.gateways, hosted, "GatewayService", "gateways")
       .add("ListGateways", "GET", "", Role::viewer, &Gateways::list)
       .add("GetGateway", "GET", "/{id}", Role::viewer, &Gateways::get, &Gateways::get_at_hand)
       .add("CreateGateway", "POST", "", Role::admin, &Gateways::create)
       .add("UpdateGateway", "PATCH", "/{id}", Role::admin, &Gateways::update)
       .add("DeleteGateway", "DELETE", "/{id}", Role::admin, &Gateways::remove)
       .add("GetGatewayParameters", "GET", "/parameters", Role::viewer, &Gateways::parameters);
+
+  Routes<Nodes>(table, workers, services.nodes, additional, "NodeService", "nodes")
+      .add("ListNodes", "GET", "", Role::viewer, &Nodes::list)
+      .add("GetNode", "GET", "/{id}", Role::viewer, &Nodes::get)
+      .add("JoinNode", "POST", "", Role::admin, &Nodes::join)
+      .add("DrainNode", "POST", "/{id}/drain", Role::admin, &Nodes::drain)
+      .add("ResumeNode", "POST", "/{id}/resume", Role::admin, &Nodes::resume)
+      .add("RemoveNode", "DELETE", "/{id}", Role::admin, &Nodes::remove);
+
+  Routes<Insight>(table, workers, services.insight, additional, "InsightService", "")
+      .add("ExplainDeployment", "GET", "deployments/{id}/explanation", Role::viewer,
+           &Insight::explain)
+      .add("PlanDeployment", "POST", "plans/deployment", Role::viewer, &Insight::plan_deployment)
+      .add("PlanCapacityClaim", "POST", "plans/capacityclaim", Role::viewer, &Insight::plan_claim);
   return table;
 }
 

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <sstream>
 
+#include "auth/token_record.h"
 #include "base/encoding.h"
 
 namespace staithe::app {
@@ -155,6 +156,9 @@ void declare(Settings& settings, Config& config) {
                "TOKEN=ORG:ROLE to accept from the start; repeatable");
   settings.add("organization", config.organization,
                "organization of the admin token that the first start makes");
+  settings.add(
+      "operator-organization", config.operator_organization,
+      "organization whose admins alone look after the platform's nodes; empty: all admins");
   settings.add("public-url", config.public_url,
                "how clients reach this server, for gateway endpoints");
   settings.add("cors-origin", config.cors_origins,
@@ -313,6 +317,10 @@ Result<void> check(const Config& config) {
   if (config.log_level != "debug" && config.log_level != "info" && config.log_level != "warning" &&
       config.log_level != "error") {
     return wrong("--log-level must be debug, info, warning or error");
+  }
+  if (!config.operator_organization.empty() &&
+      !auth::is_organization_id(config.operator_organization)) {
+    return wrong("--operator-organization must be six characters, cw and 4 hexadecimal digits");
   }
   for (const std::string& origin : config.cors_origins) {
     if (!is_origin(origin)) {

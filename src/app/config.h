@@ -29,6 +29,7 @@ struct Config {
   bool emulate = false;
   std::vector<std::string> bootstrap_tokens;  // TOKEN=ORG:ROLE
   std::string organization = "cw0000";        // of the first admin token
+  std::string operator_organization;          // see service::ServiceOptions
 
   // TLS, if there is a certificate. One port speaks both unless there is a second one.
   std::string tls_cert;  // PEM files

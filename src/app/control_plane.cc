@@ -2,17 +2,11 @@
 
 #include <utility>
 
+#include "service/errors.h"
+
 namespace staithe::app {
-namespace {
 
-Error unavailable() {
-  return Error{.code = Code::unavailable,
-               .message = "the control plane cannot tell just now; try again in a moment",
-               .reason = "CONTROL_PLANE_UNAVAILABLE",
-               .retry_after_s = 1};
-}
-
-}  // namespace
+using service::errors::control_plane_unavailable;
 
 void ControlPlane::attach(reconcile::Loop* loop) {
   const std::lock_guard lock(mutex_);
@@ -22,12 +16,12 @@ void ControlPlane::attach(reconcile::Loop* loop) {
 template <typename Answer, typename Work>
 void ControlPlane::ask(service::Done<Answer> done, Work work) {
   const std::lock_guard lock(mutex_);
-  if (loop_ == nullptr) return done(unavailable());
+  if (loop_ == nullptr) return done(control_plane_unavailable());
   loop_->ask([done = std::move(done), work = std::move(work)](reconcile::Loop* loop) {
-    if (loop == nullptr) return done(unavailable());
+    if (loop == nullptr) return done(control_plane_unavailable());
     Result<Answer> answer = work(*loop);
     // What the loop has not heard of yet it will hear of: whether it exists was asked before.
-    if (!answer) return done(unavailable());
+    if (!answer) return done(control_plane_unavailable());
     done(std::move(answer));
   });
 }

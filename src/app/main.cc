@@ -21,6 +21,9 @@ constexpr const char* usage = R"(usage: staithe COMMAND ...
 
   serve                              serve the API, the gateways and the reconcilers; --emulate needs no hardware
   claim|gateway|deployment           list, get, create, update, delete, wait: a client of the API
+  deployment explain NAME            why it has the replicas it has, and what it waits for
+  plan -f FILE                       what creating or updating a claim or deployment would do
+  node                               list, get, join, drain, resume, remove the machines
   token                              create, list, revoke
   engine simulate                    a simulated engine, as a process
 
@@ -70,7 +73,7 @@ int run(const std::vector<std::string>& arguments) {
     return engine::run_engine_command({arguments.begin() + 1, arguments.end()}, std::cout,
                                       std::cerr);
   }
-  if (command == "claim" || command == "gateway" || command == "deployment") {
+  if (cli::is_client_command(command)) {
     return cli::run_client_command(arguments, environment, std::cout, std::cerr);
   }
   if (command == "--help" || command == "-h" || command == "help") {

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/api_routes.h"
+#include "app/control_plane.h"
 #include "app/default_catalogue.h"
 #include "app/descriptor_limit.h"
 #include "app/feeds.h"
@@ -64,6 +65,7 @@ service::ServiceOptions service_options(const Config& config, const std::string&
   options.strict_capacity_type = config.strict_capacity_type;
   options.default_runtime_version = config.default_runtime_version;
   options.claim_zones_max = config.claim_zones_max;
+  options.operator_organization = config.operator_organization;
   return options;
 }
 
@@ -223,8 +225,12 @@ class Server {
     TRY(ensure_first_token(*store_, config_.data, config_.organization, clock_, random_, log_));
     TRY(open_driver());
 
-    Services services = make_services();
+    model::CatalogueSlot catalogue(catalogue_);
+    ControlPlane control_plane;
+    Services services(*store_, clock_, random_, catalogue, control_plane,
+                      service_options(config_, public_url()));
     TRY(services.gateways.refresh_endpoints());
+    TRY(services.nodes.refresh_catalogue());
     WorkerPool workers("api", config_.api_workers, api_queue_length_max);
     wire::HealthService health;
     wire::MethodTable table = api_routes(services, workers);
@@ -267,6 +273,7 @@ class Server {
       }
     }
     if (tls_) tls_->start();
+    control_plane.attach(&reconcilers);
     reconcilers.start();
     for (auto& loop : loops) loop->start();
     is_serving_.store(true, std::memory_order_release);
@@ -278,6 +285,7 @@ class Server {
     is_serving_.store(false, std::memory_order_release);
     health.set_serving(false);
     drain(loops);
+    control_plane.attach(nullptr);
     reconcilers.stop();
     feeds.stop();
     for (auto& loop : loops) loop->stop();
@@ -339,14 +347,9 @@ class Server {
     return {};
   }
 
-  Services make_services() {
-    // Of the ways to reach us the last is over TLS, if any is.
-    const std::string public_url =
-        config_.public_url.empty() ? served_.urls.back() : config_.public_url;
-    const service::ServiceOptions options = service_options(config_, public_url);
-    return {.claims = {*store_, clock_, random_, catalogue_, options},
-            .gateways = {*store_, clock_, random_, catalogue_, options},
-            .deployments = {*store_, clock_, random_, catalogue_, options}};
+  // Of the ways to reach us the last is over TLS, if any is.
+  std::string public_url() const {
+    return config_.public_url.empty() ? served_.urls.back() : config_.public_url;
   }
 
   net::ServerLimits connection_limits() const {
@@ -392,7 +395,7 @@ class Server {
   auth::TokenTable tokens_;
   std::unique_ptr<TlsReload> tls_;  // null without TLS
   ServedPorts served_;
-  model::Catalogue catalogue_;
+  model::Catalogue catalogue_;  // of what is there at the start
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<runtime::Driver> driver_;
 };

@@ -10,6 +10,10 @@ namespace {
 
 using nlohmann::json;
 
+json list(const json& object, const char* key) {
+  return object.value(key, json::array());
+}
+
 Error read_error(std::uint16_t status, const std::string& text) {
   const json body = json::parse(text, nullptr, false);
   Error error{.code = Code::unknown,
@@ -26,10 +30,14 @@ Error read_error(std::uint16_t status, const std::string& text) {
   const int code = body.value("code", 2);
   if (code > 0 && code <= 16) error.code = static_cast<Code>(code);
   error.message = body.value("message", error.message);
-  for (const json& detail : body.value("details", json::array())) {
-    for (const json& violation : detail.value("fieldViolations", json::array())) {
+  for (const json& detail : list(body, "details")) {
+    for (const json& violation : list(detail, "fieldViolations")) {
       error.violations.push_back(
           {violation.value("field", ""), violation.value("description", "")});
+    }
+    for (const json& violation : list(detail, "violations")) {
+      error.preconditions.push_back({violation.value("type", ""), violation.value("subject", ""),
+                                     violation.value("description", "")});
     }
   }
   return error;
@@ -73,7 +81,7 @@ Result<json> ApiClient::call(const std::string& method, const std::string& path,
   request.port = server_.port;
   request.tls = tls_;
   request.method = method;
-  request.target = "/v1alpha1/inference" + path;
+  request.target = path;
   request.timeout = std::chrono::seconds{30};
   if (!server_.token.empty())
     request.headers.emplace_back("Authorization", "Bearer " + server_.token);

@@ -28,7 +28,7 @@ class ApiClient {
   ApiClient(Server server, std::shared_ptr<const net::TlsClientContext> tls)
       : server_(std::move(server)), tls_(std::move(tls)) {}
 
-  // `path` behind /v1alpha1/inference. A refusal of the API comes back as the Error it drew.
+  // A refusal of the API comes back as the Error it drew, without its reason.
   Result<nlohmann::json> call(const std::string& method, const std::string& path,
                               const nlohmann::json& body = nullptr);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/encoding.h"
+#include "model/capacity_claim.h"
 
 namespace staithe::model {
 namespace {
@@ -47,6 +48,22 @@ std::vector<std::string> Catalogue::instance_types_in(
   }
   std::sort(found.begin(), found.end());
   return found;
+}
+
+void Catalogue::add(const Node& node) {
+  const std::string zone = fold_zone(node.zone);
+  const std::string type = fold_instance(node.instance_type);
+  if (!contains(zones, zone)) zones.push_back(zone);
+  auto& types = zone_instance_types[zone];
+  if (!contains(types, type)) types.push_back(type);
+  const auto known = std::find_if(
+      instance_types.begin(), instance_types.end(),
+      [&type](const InstanceType& each) { return equals_ignoring_case(each.id, type); });
+  if (known == instance_types.end()) {
+    instance_types.push_back({.id = type, .gpu_count = node.gpu_count});
+  } else {
+    known->gpu_count = std::min(known->gpu_count, node.gpu_count);
+  }
 }
 
 }  // namespace staithe::model

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "model/node.h"
+
 namespace staithe::model {
 
 // An engine as the API advertises and validates it. How to start one is runtime's business.
@@ -38,6 +40,10 @@ struct Catalogue {
   // The instance types, as advertised and sorted, that are offered in at least one of
   // `wanted_zones` (all zones if empty).
   std::vector<std::string> instance_types_in(const std::vector<std::string>& wanted_zones) const;
+
+  // Adds what a machine brings: its zone, its instance type, and that the zone offers it. Of
+  // machines of one type that differ the smallest says how many GPUs may be asked for.
+  void add(const Node& node);
 };
 
 }  // namespace staithe::model

@@ -283,7 +283,9 @@ std::string encode(const Node& value) {
                           {"instance", value.instance_type},
                           {"gpus", value.gpu_count},
                           {"owner", value.owner_organization},
-                          {"schedulable", value.schedulable}});
+                          {"schedulable", value.schedulable},
+                          {"source", static_cast<unsigned>(value.source)},
+                          {"draining", value.is_draining}});
 }
 
 Result<void> decode(std::string_view text, Node& value) {
@@ -294,6 +296,8 @@ Result<void> decode(std::string_view text, Node& value) {
     read(json, "gpus", node.gpu_count);
     read(json, "owner", node.owner_organization);
     read(json, "schedulable", node.schedulable);
+    read_enum(json, "source", NodeSource::joined, node.source);
+    read(json, "draining", node.is_draining);
   });
 }
 

@@ -124,8 +124,14 @@ TEST(Codec, keeps_every_field_of_a_node_and_a_replica) {
                   .instance_type = "cpu-1x",
                   .gpu_count = 8,
                   .owner_organization = "cw1a2b",
-                  .schedulable = false};
+                  .schedulable = false,
+                  .source = NodeSource::joined,
+                  .is_draining = true};
   EXPECT_EQ(round_trip(node), node);
+  Node older;
+  ASSERT_TRUE(decode(R"({"id": "n1", "zone": "Z", "schedulable": true})", older).has_value());
+  EXPECT_EQ(older.source, NodeSource::detected) << "records from before there were sources";
+  EXPECT_FALSE(older.is_draining);
 
   const Replica replica{.id = "d1-0-ff",
                         .deployment_id = "d1",

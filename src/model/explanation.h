@@ -52,8 +52,8 @@ struct ExplainedReplica {
 
 // A deployment that gets free capacity before the one that is explained.
 struct ServedBefore {
-  Id deployment_id;
-  std::string name;  // empty if it is another organization's
+  Id deployment_id;  // empty, as is the name, if it is another organization's
+  std::string name;
   std::uint32_t priority = 0;
   std::uint32_t waiting_replicas = 0;
 

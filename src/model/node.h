@@ -8,6 +8,14 @@
 
 namespace staithe::model {
 
+// Who says that a machine exists.
+enum class NodeSource : std::uint8_t {
+  unspecified = 0,
+  detected = 1,  // the driver found it
+  declared = 2,  // the configuration
+  joined = 3,    // an administrator; its record is all there is to know it by
+};
+
 // A machine that replicas run on. Its instance type and zone are spelled in their folded form.
 struct Node {
   Id id;
@@ -15,8 +23,11 @@ struct Node {
   std::string instance_type;
   std::uint32_t gpu_count = 0;
   std::string owner_organization;  // empty: managed by the platform; else a customer's own
-  bool schedulable = true;
+  bool schedulable = true;         // the driver's word: it is there
+  NodeSource source = NodeSource::detected;
+  bool is_draining = false;  // an administrator's word: nothing new, and what is there moves away
 
+  bool is_usable() const { return schedulable && !is_draining; }
   bool operator==(const Node&) const = default;
 };
 

@@ -97,7 +97,7 @@ void Capacity::settle(const model::Id& replica_id) {
 void Capacity::update_node(const model::Id& id) {
   const auto* node = world_.find_node(id);
   const model::Id holder = world_.holder_of(id);
-  if (node != nullptr && node->value.schedulable && holder.empty() &&
+  if (node != nullptr && node->value.is_usable() && holder.empty() &&
       world_.replicas_on(id).empty()) {
     claims_.set_free(node->value);
   } else {
@@ -327,6 +327,7 @@ PlacementRequest Capacity::placement_of(const model::DeploymentSpec& spec) const
 
 bool Capacity::must_leave_node(const model::Replica& replica) const {
   const auto must_leave_part = [this, &replica](const model::ReplicaPart& part, bool is_leader) {
+    if (world_.is_given_up(part.node_id)) return true;
     const model::Id holder = world_.holder_of(part.node_id);
     if (replica.claim_id.empty()) return !holder.empty();
     // The other nodes of one that spans several may be another claim's of the same organization.

@@ -59,8 +59,8 @@ class Capacity {
   // Claims and deployments whose part has changed since the last call.
   std::set<Key> take_touched();
 
-  // Whether one of a replica's nodes is no longer its home: its claim gave the node up, or a claim
-  // took a node that was used on demand.
+  // Whether one of a replica's nodes is no longer its home: its claim gave the node up, a claim
+  // took a node that was used on demand, or an administrator drains or removed it.
   bool must_leave_node(const model::Replica& replica) const;
   // Whether all nodes of a replica are there to start it on. One that lost a node is lost whole.
   bool has_its_nodes(const model::Replica& replica) const;

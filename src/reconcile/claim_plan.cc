@@ -70,7 +70,7 @@ std::uint32_t wanted_of(const CapacityClaim& claim) {
 struct HeldNodes {
   Nodes usable;                 // best to keep first
   std::vector<model::Id> lost;  // would fit, but the machine does not answer
-  Nodes unfit;                  // no longer what the spec asks for
+  Nodes unfit;                  // no longer what the spec asks for, or being drained
 };
 
 HeldNodes sort_held(const ClaimView& view, const Matcher& matcher) {
@@ -85,7 +85,7 @@ HeldNodes sort_held(const ClaimView& view, const Matcher& matcher) {
     const auto found = known.find(id);
     if (found == known.end()) {
       held.lost.push_back(id);
-    } else if (!matcher.fits(found->second->node)) {
+    } else if (found->second->node.is_draining || !matcher.fits(found->second->node)) {
       held.unfit.push_back(found->second);
     } else if (!found->second->node.schedulable) {
       held.lost.push_back(id);

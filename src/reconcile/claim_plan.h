@@ -48,9 +48,9 @@ struct ClaimPlan {
 //
 // Held nodes are kept before free ones are taken, so growing never disturbs what runs inside. One
 // that shrinks gives up empty nodes first and then those whose replicas are the newest. A node with
-// replicas on it is neither taken nor let go. A held node that is gone or not
-// schedulable does not count and is replaced if there is another. Too few nodes is a status to
-// report, not an error.
+// replicas on it is neither taken nor let go. A held node that is gone, not schedulable or being
+// drained does not count and is replaced if there is another. Too few nodes is a status to report,
+// not an error.
 ClaimPlan plan_claim(const ClaimView& view);
 
 // What the claim lacks and where it would take it from; `missing` is 0 if it waits for nothing.

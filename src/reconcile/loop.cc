@@ -65,7 +65,7 @@ Loop::Loop(const Clock& clock, Random& random, const Log& log, store::Store& sto
       states_(driver),
       actions_(driver, executor, [inbox = inbox_](const model::Id& id) { inbox->put(id); }),
       serving_(catalogue, world_, states_, hooks_),
-      nodes_(clock, log, store, driver, world_, options_.node_sync_interval),
+      nodes_(clock, log, store, driver, world_, options_),
       claims_(clock, log, store, world_, capacity_),
       gateways_(clock, log, store, world_, options_.is_wandb_configured),
       deployments_(clock, log, store, world_, capacity_, states_, actions_, serving_, hooks_,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 
 #include "base/clock.h"
 
@@ -12,6 +13,11 @@ struct LoopOptions {
   // So often everything is looked at although nothing asks for it.
   Duration resync_interval = std::chrono::minutes{10};
   Duration node_sync_interval = std::chrono::seconds{5};  // a machine that joined is seen by then
+  // Detected machines that vanish together, more than half of them, are believed to be gone after
+  // so many listings in a row without them and so long: what hides all at once is more likely to be
+  // the way of looking than the machines.
+  Duration node_loss_grace = std::chrono::seconds{30};
+  std::uint32_t node_loss_sightings = 3;
   Duration replica_drain_max = std::chrono::seconds{30};  // running requests get this long
   Duration retry_interval = std::chrono::seconds{2};      // missing weights are looked for again
   Duration starting_interval = std::chrono::seconds{1};   // if the driver's word got lost

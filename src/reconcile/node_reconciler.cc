@@ -1,6 +1,5 @@
 #include "reconcile/node_reconciler.h"
 
-#include <map>
 #include <utility>
 
 #include "model/capacity_claim.h"
@@ -8,19 +7,30 @@
 
 namespace staithe::reconcile {
 
+using model::NodeSource;
+
 Outcome NodeReconciler::reconcile() {
   Result<std::vector<model::Node>> listed = driver_.nodes();
   if (!listed) return Outcome::failed(std::move(listed).error());
-  std::map<model::Id, model::Node> present;
+  Listing listing;
   for (model::Node& node : *listed) {
     node.zone = model::fold_zone(node.zone);
     node.instance_type = model::fold_instance(node.instance_type);
     const model::Id id = node.id;
-    present.emplace(id, std::move(node));
+    listing.emplace(id, std::move(node));
   }
-
   store::Transaction transaction;
-  for (const auto& [id, node] : present) {
+  take_listed(listing, transaction);
+  take_missing(listing, transaction);
+  if (!transaction.empty()) {
+    const Result<store::Commit> written = store_.commit_and_wait(std::move(transaction));
+    if (!written) return outcome_of_failed_commit(written.error());
+  }
+  return Outcome::again(options_.node_sync_interval);
+}
+
+void NodeReconciler::take_listed(const Listing& listing, store::Transaction& transaction) {
+  for (const auto& [id, node] : listing) {
     const auto* known = world_.find_node(id);
     if (known == nullptr) {
       if (world_.is_unreadable(store::Kind::node, id)) continue;
@@ -29,13 +39,21 @@ Outcome NodeReconciler::reconcile() {
                                    {"instance_type", node.instance_type},
                                    {"gpus", node.gpu_count}});
       transaction.push_back(store::create_step(node, clock_.now()));
-    } else if (known->value != node) {
-      log_.info("a node changed", {{"node", id}, {"schedulable", node.schedulable}});
-      transaction.push_back(store::update_step(node, known->version));
+      continue;
     }
+    model::Node wanted = node;
+    wanted.is_draining = known->value.is_draining;
+    if (known->value == wanted) continue;
+    log_.info("a node changed", {{"node", id}, {"schedulable", wanted.schedulable}});
+    transaction.push_back(store::update_step(wanted, known->version));
   }
+}
+
+void NodeReconciler::take_missing(const Listing& listing, store::Transaction& transaction) {
+  const bool is_believed = is_loss_believed(listing);
   for (const auto& [id, known] : world_.nodes()) {
-    if (present.contains(id)) continue;
+    if (listing.contains(id) || known.value.source == NodeSource::joined) continue;
+    if (known.value.source == NodeSource::detected && !is_believed) continue;
     if (world_.holder_of(id).empty() && world_.replicas_on(id).empty()) {
       log_.info("a node is gone", {{"node", id}});
       transaction.push_back(store::Remove{store::Kind::node, id, known.version});
@@ -46,11 +64,30 @@ Outcome NodeReconciler::reconcile() {
       transaction.push_back(store::update_step(lost, known.version));
     }
   }
-  if (!transaction.empty()) {
-    const Result<store::Commit> written = store_.commit_and_wait(std::move(transaction));
-    if (!written) return outcome_of_failed_commit(written.error());
+}
+
+bool NodeReconciler::is_loss_believed(const Listing& listing) {
+  std::size_t present_count = 0;
+  std::size_t missing_count = 0;
+  for (const auto& [id, known] : world_.nodes()) {
+    // Those that were lost before say nothing about this listing.
+    if (known.value.source != NodeSource::detected || !known.value.schedulable) continue;
+    (listing.contains(id) ? present_count : missing_count) += 1;
   }
-  return Outcome::again(interval_);
+  if (missing_count < 2 || missing_count <= present_count) {
+    mass_loss_since_.reset();
+    mass_loss_sightings_ = 0;
+    return true;
+  }
+  const Instant now = clock_.instant();
+  if (!mass_loss_since_) {
+    mass_loss_since_ = now;
+    log_.warning("most nodes are missing at once; waiting for it to last",
+                 {{"missing", missing_count}, {"present", present_count}});
+  }
+  mass_loss_sightings_ += 1;
+  return mass_loss_sightings_ >= options_.node_loss_sightings &&
+         now - *mass_loss_since_ >= options_.node_loss_grace;
 }
 
 }  // namespace staithe::reconcile

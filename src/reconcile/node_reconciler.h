@@ -1,7 +1,13 @@
 #pragma once
 
+#include <cstdint>
+#include <map>
+#include <optional>
+
 #include "base/clock.h"
 #include "base/log.h"
+#include "model/node.h"
+#include "reconcile/loop_options.h"
 #include "reconcile/outcome.h"
 #include "reconcile/world.h"
 #include "runtime/driver.h"
@@ -11,27 +17,41 @@ namespace staithe::reconcile {
 
 // Keeps the node records equal to the driver's machines. A machine that vanished keeps its record,
 // not schedulable, while a claim or a replica still names it, so that it is itself when it is back.
+//
+// A single machine is lost at once. When most detected ones are missing from a listing they are
+// believed to be lost only if that lasts (LoopOptions::node_loss_grace). Joined machines are in no
+// listing; their records are an administrator's, and so is `is_draining` of every record.
 class NodeReconciler {
  public:
   NodeReconciler(const Clock& clock, const Log& log, store::Store& store, runtime::Driver& driver,
-                 World& world, Duration interval)
+                 World& world, const LoopOptions& options)
       : clock_(clock),
         log_(log),
         store_(store),
         driver_(driver),
         world_(world),
-        interval_(interval) {}
+        options_(options) {}
 
   // All machines at once.
   Outcome reconcile();
 
  private:
+  using Listing = std::map<model::Id, model::Node>;
+
+  void take_listed(const Listing& listing, store::Transaction& transaction);
+  void take_missing(const Listing& listing, store::Transaction& transaction);
+  // Whether this listing is to be believed of the detected machines that it leaves out.
+  bool is_loss_believed(const Listing& listing);
+
   const Clock& clock_;
   const Log& log_;
   store::Store& store_;
   runtime::Driver& driver_;
   World& world_;
-  const Duration interval_;
+  const LoopOptions& options_;
+
+  std::optional<Instant> mass_loss_since_;
+  std::uint32_t mass_loss_sightings_ = 0;  // in a row
 };
 
 }  // namespace staithe::reconcile

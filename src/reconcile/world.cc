@@ -245,7 +245,7 @@ void World::place_node(const model::Id& id, const model::CapacityClaim* user) {
                   .gpu_count = node->value.gpu_count,
                   .organization = {},
                   .claim_id = {},
-                  .is_open = node->value.schedulable && (user != nullptr || is_for_all)};
+                  .is_open = node->value.is_usable() && (user != nullptr || is_for_all)};
   if (user != nullptr) {
     entry.organization = user->spec.organization_id;
     entry.claim_id = user->spec.id;
@@ -383,6 +383,11 @@ const std::set<model::Id>& World::deployments_of_model(const model::Id& organiza
 model::Id World::holder_of(const model::Id& node_id) const {
   const auto found = holder_of_.find(node_id);
   return found == holder_of_.end() ? model::Id{} : found->second;
+}
+
+bool World::is_given_up(const model::Id& node_id) const {
+  const auto* node = find_node(node_id);
+  return node == nullptr ? !is_unreadable(Kind::node, node_id) : node->value.is_draining;
 }
 
 std::vector<Key> World::keys() const {

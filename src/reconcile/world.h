@@ -77,6 +77,10 @@ class World {
   // The claim that holds a node; empty if none does.
   model::Id holder_of(const model::Id& node_id) const;
 
+  // An administrator wants the node emptied, or has removed it. A machine that is merely lost keeps
+  // its record while it is in use, and is not given up.
+  bool is_given_up(const model::Id& node_id) const;
+
   // A record that exists but does not parse. It is in no table, and nothing may be concluded from
   // that.
   bool is_unreadable(store::Kind kind, const model::Id& id) const {

@@ -294,22 +294,7 @@ model::Catalogue make_catalogue(const std::vector<model::Node>& nodes,
                                 const EngineCatalogue& engines) {
   model::Catalogue catalogue;
   catalogue.engines = engines.offers();
-  for (const model::Node& node : nodes) {
-    auto& types = catalogue.zone_instance_types[node.zone];
-    if (types.empty()) catalogue.zones.push_back(node.zone);
-    if (std::find(types.begin(), types.end(), node.instance_type) == types.end()) {
-      types.push_back(node.instance_type);
-    }
-    const auto known = std::find_if(
-        catalogue.instance_types.begin(), catalogue.instance_types.end(),
-        [&node](const model::InstanceType& type) { return type.id == node.instance_type; });
-    if (known == catalogue.instance_types.end()) {
-      catalogue.instance_types.push_back({.id = node.instance_type, .gpu_count = node.gpu_count});
-    } else {
-      // Machines of one type that differ: the smallest is what may be asked of any of them.
-      known->gpu_count = std::min(known->gpu_count, node.gpu_count);
-    }
-  }
+  for (const model::Node& node : nodes) catalogue.add(node);
   return catalogue;
 }
 

@@ -67,7 +67,7 @@ Response answer(const model::CapacityClaim& claim, const Caller& caller) {
 }  // namespace
 
 ClaimService::ClaimService(store::Store& store, const Clock& clock, Random& random,
-                           const model::Catalogue& catalogue, ServiceOptions options)
+                           const model::CatalogueSlot& catalogue, ServiceOptions options)
     : store_(store),
       clock_(clock),
       random_(random),
@@ -110,12 +110,9 @@ std::optional<Result<pb::GetCapacityClaimResponse>> ClaimService::get_at_hand(
       [&caller](const model::CapacityClaim& claim) { return answer<Response>(claim, caller); });
 }
 
-void ClaimService::create(const Caller& caller, const pb::CreateCapacityClaimRequest& request,
-                          Done<pb::CreateCapacityClaimResponse> done) {
-  using Response = pb::CreateCapacityClaimResponse;
-  if (auto valid = validate(request, catalogue_, options_); !valid) {
-    return done(std::move(valid).error());
-  }
+Result<model::CapacityClaim> ClaimService::new_claim(
+    const Caller& caller, const pb::CreateCapacityClaimRequest& request) {
+  TRY(validate(request, *catalogue_.get(), options_));
   model::CapacityClaim claim;
   claim.spec.id = request.id().empty() ? random_.uuid() : to_lower(request.id());
   claim.spec.name = request.name();
@@ -124,45 +121,78 @@ void ClaimService::create(const Caller& caller, const pb::CreateCapacityClaimReq
       to_model(request.resources(), caller.spelling, model::CapacityType::unspecified);
   claim.status.pending_instances = claim.spec.resources.instance_count;
   mark_created(claim.status, clock_.now(), progress_text(claim.spec.resources.instance_count));
+  return claim;
+}
+
+Result<ClaimService::Draft> ClaimService::draft_creation(const Caller& caller,
+                                                         const model::CapacityClaim& claim) {
+  TRY(refuse_taken(store_, identity_of(claim.spec)));
+  TRY(check_quota(store_, caller, options_, {}, claim.spec.resources.instance_count));
+  return Draft{.resource = claim, .transaction = {store::create_step(claim)}};
+}
+
+Result<ClaimService::Draft> ClaimService::draft_update(
+    const Caller& caller, const pb::UpdateCapacityClaimRequest& request) {
+  TRY_ASSIGN(Stored stored, find_owned(store_, caller, to_lower(request.id())));
+  model::CapacityClaim& claim = stored.value;
+  if (claim.status.status == model::Status::deleting) {
+    return errors::deleting(Kind::claim, claim.spec.id);
+  }
+  const model::ClaimResources resources =
+      to_model(request.resources(), caller.spelling, claim.spec.resources.capacity_type);
+  if (resources == claim.spec.resources) return Draft{.resource = claim, .transaction = {}};
+  TRY(check_quota(store_, caller, options_, claim.spec.id, resources.instance_count));
+  claim.spec.resources = resources;
+  const std::uint32_t held = std::min(claim.status.allocated_instances, resources.instance_count);
+  claim.status.pending_instances = resources.instance_count - held;
+  mark_updated(claim.status, clock_.now(), progress_text(resources.instance_count));
+  return Draft{.resource = claim, .transaction = {store::update_step(claim, stored.version)}};
+}
+
+Result<model::CapacityClaim> ClaimService::preview(const Caller& caller,
+                                                   const pb::CreateCapacityClaimRequest& request) {
+  TRY_ASSIGN(const model::CapacityClaim claim, new_claim(caller, request));
+  TRY_ASSIGN(Draft draft, draft_creation(caller, claim));
+  return std::move(draft.resource);
+}
+
+Result<model::CapacityClaim> ClaimService::preview(const Caller& caller,
+                                                   const pb::UpdateCapacityClaimRequest& request) {
+  TRY(validate(request, *catalogue_.get(), options_));
+  TRY_ASSIGN(Draft draft, draft_update(caller, request));
+  return std::move(draft.resource);
+}
+
+void ClaimService::create(const Caller& caller, const pb::CreateCapacityClaimRequest& request,
+                          Done<pb::CreateCapacityClaimResponse> done) {
+  using Response = pb::CreateCapacityClaimResponse;
+  Result<model::CapacityClaim> made = new_claim(caller, request);
+  if (!made) return done(std::move(made).error());
   prepare_and_commit<Response>(
       store_,
-      [this, claim, caller]() -> Result<Prepared<Response>> {
-        TRY(refuse_taken(store_, identity_of(claim.spec)));
-        TRY(check_quota(store_, caller, options_, {}, claim.spec.resources.instance_count));
-        return Prepared<Response>{.transaction = {store::create_step(claim)},
-                                  .response = answer<Response>(claim, caller)};
+      [this, claim = *made, caller]() -> Result<Prepared<Response>> {
+        TRY_ASSIGN(Draft draft, draft_creation(caller, claim));
+        return Prepared<Response>{.transaction = std::move(draft.transaction),
+                                  .response = answer<Response>(draft.resource, caller)};
       },
-      [claim](Error error) { return translate_taken(std::move(error), identity_of(claim.spec)); },
+      [claim = *made](Error error) {
+        return translate_taken(std::move(error), identity_of(claim.spec));
+      },
       std::move(done));
 }
 
 void ClaimService::update(const Caller& caller, const pb::UpdateCapacityClaimRequest& request,
                           Done<pb::UpdateCapacityClaimResponse> done) {
   using Response = pb::UpdateCapacityClaimResponse;
-  if (auto valid = validate(request, catalogue_, options_); !valid) {
+  if (auto valid = validate(request, *catalogue_.get(), options_); !valid) {
     return done(std::move(valid).error());
   }
   prepare_and_commit<Response>(
       store_,
       [this, caller, request]() -> Result<Prepared<Response>> {
-        TRY_ASSIGN(Stored stored, find_owned(store_, caller, to_lower(request.id())));
-        model::CapacityClaim& claim = stored.value;
-        if (claim.status.status == model::Status::deleting) {
-          return errors::deleting(Kind::claim, claim.spec.id);
-        }
-        const model::ClaimResources resources =
-            to_model(request.resources(), caller.spelling, claim.spec.resources.capacity_type);
-        if (resources == claim.spec.resources) {
-          return Prepared<Response>{.transaction = {}, .response = answer<Response>(claim, caller)};
-        }
-        TRY(check_quota(store_, caller, options_, claim.spec.id, resources.instance_count));
-        claim.spec.resources = resources;
-        const std::uint32_t held =
-            std::min(claim.status.allocated_instances, resources.instance_count);
-        claim.status.pending_instances = resources.instance_count - held;
-        mark_updated(claim.status, clock_.now(), progress_text(resources.instance_count));
-        return Prepared<Response>{.transaction = {store::update_step(claim, stored.version)},
-                                  .response = answer<Response>(claim, caller)};
+        TRY_ASSIGN(Draft draft, draft_update(caller, request));
+        return Prepared<Response>{.transaction = std::move(draft.transaction),
+                                  .response = answer<Response>(draft.resource, caller)};
       },
       [](Error error) { return error; }, std::move(done));
 }
@@ -190,8 +220,9 @@ void ClaimService::remove(const Caller& caller, const pb::DeleteCapacityClaimReq
 void ClaimService::parameters(const Caller&, const pb::GetCapacityClaimParametersRequest&,
                               Done<pb::GetCapacityClaimParametersResponse> done) {
   pb::GetCapacityClaimParametersResponse response;
-  for (const auto& [zone, types] : catalogue_.zone_instance_types) {
-    if (types.empty() || !catalogue_.has_zone(zone)) continue;
+  const auto catalogue = catalogue_.get();
+  for (const auto& [zone, types] : catalogue->zone_instance_types) {
+    if (types.empty() || !catalogue->has_zone(zone)) continue;
     auto& listed = (*response.mutable_zone_instance_types())[zone];
     for (const std::string& type : types) listed.add_instance_ids(type);
   }

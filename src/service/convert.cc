@@ -6,12 +6,6 @@
 namespace staithe::service {
 namespace {
 
-void set_time(Timestamp time, google::protobuf::Timestamp& message) {
-  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
-  message.set_seconds(seconds.time_since_epoch().count());
-  message.set_nanos(static_cast<std::int32_t>(std::chrono::nanoseconds(time - seconds).count()));
-}
-
 pb::Condition_Status condition_status(model::ConditionStatus status) {
   switch (status) {
     case model::ConditionStatus::is_true:
@@ -112,6 +106,12 @@ model::GatewaySpec gateway_spec(const Request& request) {
 }
 
 }  // namespace
+
+void set_time(Timestamp time, google::protobuf::Timestamp& message) {
+  const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
+  message.set_seconds(seconds.time_since_epoch().count());
+  message.set_nanos(static_cast<std::int32_t>(std::chrono::nanoseconds(time - seconds).count()));
+}
 
 model::ClaimResources to_model(const pb::CapacityClaimResources& resources, Spelling spelling,
                                model::CapacityType present) {

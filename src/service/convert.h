@@ -1,7 +1,10 @@
 #pragma once
 
+#include <google/protobuf/timestamp.pb.h>
+
 #include <string_view>
 
+#include "base/clock.h"
 #include "coreweave/inference/v1alpha1/capacity_claim.pb.h"
 #include "coreweave/inference/v1alpha1/deployment.pb.h"
 #include "coreweave/inference/v1alpha1/gateway.pb.h"
@@ -12,6 +15,8 @@
 
 // Messages of validated requests into values, values into messages of answers. Protobuf stops here.
 namespace staithe::service {
+
+void set_time(Timestamp time, google::protobuf::Timestamp& message);
 
 // `present` is the type as stored before, unspecified for a new claim: SERVERLESS is kept only
 // where REST wrote it.

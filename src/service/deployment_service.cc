@@ -121,7 +121,7 @@ void set_engines(const model::Catalogue& catalogue, pb::DeploymentRuntimeParamet
 }  // namespace
 
 DeploymentService::DeploymentService(store::Store& store, const Clock& clock, Random& random,
-                                     const model::Catalogue& catalogue, ServiceOptions options)
+                                     const model::CatalogueSlot& catalogue, ServiceOptions options)
     : store_(store),
       clock_(clock),
       random_(random),
@@ -169,30 +169,88 @@ std::optional<Result<pb::GetDeploymentResponse>> DeploymentService::get_at_hand(
       [](const model::Deployment& deployment) { return answer<Response>(deployment); });
 }
 
-void DeploymentService::create(const Caller& caller, const pb::CreateDeploymentRequest& request,
-                               Done<pb::CreateDeploymentResponse> done) {
-  using Response = pb::CreateDeploymentResponse;
-  if (auto valid = validate(request, catalogue_, options_); !valid) {
-    return done(std::move(valid).error());
-  }
+Result<model::Deployment> DeploymentService::new_deployment(
+    const Caller& caller, const pb::CreateDeploymentRequest& request) {
+  const auto catalogue = catalogue_.get();
+  TRY(validate(request, *catalogue, options_));
   model::Deployment deployment;
   deployment.spec = to_model(request);
   if (deployment.spec.id.empty()) deployment.spec.id = random_.uuid();
   deployment.spec.organization_id = caller.principal.organization;
-  fill_in_version(deployment.spec, catalogue_, options_);
+  fill_in_version(deployment.spec, *catalogue, options_);
   mark_created(deployment.status, clock_.now(), progress_text(deployment.spec));
+  return deployment;
+}
+
+Result<model::DeploymentSpec> DeploymentService::wanted_spec(
+    const Caller& caller, const pb::UpdateDeploymentRequest& request) {
+  const auto catalogue = catalogue_.get();
+  TRY(validate(request, *catalogue, options_));
+  model::DeploymentSpec wanted = to_model(request);
+  wanted.organization_id = caller.principal.organization;
+  fill_in_version(wanted, *catalogue, options_);
+  return wanted;
+}
+
+Result<DeploymentService::Draft> DeploymentService::draft_creation(
+    const Caller& caller, const model::Deployment& deployment) {
+  TRY(refuse_taken(store_, identity_of(deployment.spec)));
+  TRY_ASSIGN(store::Transaction steps,
+             pin_gateways(store_, caller, *catalogue_.get(), deployment.spec));
+  TRY(check_quota(store_, caller, options_, deployment.spec, true));
+  steps.push_back(store::create_step(deployment));
+  return Draft{.resource = deployment, .transaction = std::move(steps)};
+}
+
+Result<DeploymentService::Draft> DeploymentService::draft_update(
+    const Caller& caller, const model::DeploymentSpec& wanted) {
+  TRY_ASSIGN(Stored stored, find_owned(store_, caller, wanted.id));
+  model::Deployment& deployment = stored.value;
+  if (deployment.status.status == model::Status::deleting) {
+    return errors::deleting(Kind::deployment, deployment.spec.id);
+  }
+  if (deployment.spec == wanted) return Draft{.resource = deployment, .transaction = {}};
+  TRY_ASSIGN(store::Transaction steps, pin_gateways(store_, caller, *catalogue_.get(), wanted));
+  TRY(check_quota(store_, caller, options_, wanted, false));
+  deployment.spec = wanted;
+  mark_updated(deployment.status, clock_.now(), progress_text(deployment.spec));
+  steps.push_back(store::update_step(deployment, stored.version));
+  return Draft{.resource = deployment, .transaction = std::move(steps)};
+}
+
+Result<model::Deployment> DeploymentService::preview(const Caller& caller,
+                                                     const pb::CreateDeploymentRequest& request) {
+  TRY_ASSIGN(const model::Deployment deployment, new_deployment(caller, request));
+  TRY_ASSIGN(Draft draft, draft_creation(caller, deployment));
+  return std::move(draft.resource);
+}
+
+Result<model::Deployment> DeploymentService::preview(const Caller& caller,
+                                                     const pb::UpdateDeploymentRequest& request) {
+  TRY_ASSIGN(const model::DeploymentSpec wanted, wanted_spec(caller, request));
+  TRY_ASSIGN(Draft draft, draft_update(caller, wanted));
+  // A new name that is taken is for the commit to find out, which a preview has none of.
+  TRY_ASSIGN(const auto holder,
+             store_.find(store::name_key(Kind::deployment, wanted.organization_id, wanted.name)));
+  if (holder && holder->id != wanted.id) {
+    return errors::name_taken(Kind::deployment, wanted.name, holder->id);
+  }
+  return std::move(draft.resource);
+}
+
+void DeploymentService::create(const Caller& caller, const pb::CreateDeploymentRequest& request,
+                               Done<pb::CreateDeploymentResponse> done) {
+  using Response = pb::CreateDeploymentResponse;
+  Result<model::Deployment> made = new_deployment(caller, request);
+  if (!made) return done(std::move(made).error());
   prepare_and_commit<Response>(
       store_,
-      [this, caller, deployment]() -> Result<Prepared<Response>> {
-        TRY(refuse_taken(store_, identity_of(deployment.spec)));
-        TRY_ASSIGN(store::Transaction steps,
-                   pin_gateways(store_, caller, catalogue_, deployment.spec));
-        TRY(check_quota(store_, caller, options_, deployment.spec, true));
-        steps.push_back(store::create_step(deployment));
-        return Prepared<Response>{.transaction = std::move(steps),
-                                  .response = answer<Response>(deployment)};
+      [this, caller, deployment = *made]() -> Result<Prepared<Response>> {
+        TRY_ASSIGN(Draft draft, draft_creation(caller, deployment));
+        return Prepared<Response>{.transaction = std::move(draft.transaction),
+                                  .response = answer<Response>(draft.resource)};
       },
-      [deployment](Error error) {
+      [deployment = *made](Error error) {
         return translate_taken(std::move(error), identity_of(deployment.spec));
       },
       std::move(done));
@@ -201,33 +259,18 @@ void DeploymentService::create(const Caller& caller, const pb::CreateDeploymentR
 void DeploymentService::update(const Caller& caller, const pb::UpdateDeploymentRequest& request,
                                Done<pb::UpdateDeploymentResponse> done) {
   using Response = pb::UpdateDeploymentResponse;
-  if (auto valid = validate(request, catalogue_, options_); !valid) {
-    return done(std::move(valid).error());
-  }
-  model::Deployment wanted;
-  wanted.spec = to_model(request);
-  wanted.spec.organization_id = caller.principal.organization;
-  fill_in_version(wanted.spec, catalogue_, options_);
+  Result<model::DeploymentSpec> wanted = wanted_spec(caller, request);
+  if (!wanted) return done(std::move(wanted).error());
   prepare_and_commit<Response>(
       store_,
-      [this, caller, wanted]() -> Result<Prepared<Response>> {
-        TRY_ASSIGN(Stored stored, find_owned(store_, caller, wanted.spec.id));
-        model::Deployment& deployment = stored.value;
-        if (deployment.status.status == model::Status::deleting) {
-          return errors::deleting(Kind::deployment, deployment.spec.id);
-        }
-        if (deployment.spec == wanted.spec) {
-          return Prepared<Response>{.transaction = {}, .response = answer<Response>(deployment)};
-        }
-        TRY_ASSIGN(store::Transaction steps, pin_gateways(store_, caller, catalogue_, wanted.spec));
-        TRY(check_quota(store_, caller, options_, wanted.spec, false));
-        deployment.spec = wanted.spec;
-        mark_updated(deployment.status, clock_.now(), progress_text(deployment.spec));
-        steps.push_back(store::update_step(deployment, stored.version));
-        return Prepared<Response>{.transaction = std::move(steps),
-                                  .response = answer<Response>(deployment)};
+      [this, caller, spec = *wanted]() -> Result<Prepared<Response>> {
+        TRY_ASSIGN(Draft draft, draft_update(caller, spec));
+        return Prepared<Response>{.transaction = std::move(draft.transaction),
+                                  .response = answer<Response>(draft.resource)};
       },
-      [wanted](Error error) { return translate_taken(std::move(error), identity_of(wanted.spec)); },
+      [spec = *wanted](Error error) {
+        return translate_taken(std::move(error), identity_of(spec));
+      },
       std::move(done));
 }
 
@@ -254,6 +297,7 @@ void DeploymentService::remove(const Caller& caller, const pb::DeleteDeploymentR
 void DeploymentService::parameters(const Caller& caller,
                                    const pb::GetDeploymentParametersRequest& request,
                                    Done<pb::GetDeploymentParametersResponse> done) {
+  const auto catalogue = catalogue_.get();
   done([&]() -> Result<pb::GetDeploymentParametersResponse> {
     Violations violations;
     check_unique(violations, "gatewayIds", request.gateway_ids());
@@ -273,9 +317,9 @@ void DeploymentService::parameters(const Caller& caller,
       // A gateway on its way out takes no deployment, whatever its type.
       types.push_back(gateway.status.status == model::Status::deleting
                           ? std::vector<std::string>{}
-                          : catalogue_.instance_types_in(gateway.spec.zones));
+                          : catalogue->instance_types_in(gateway.spec.zones));
     }
-    set_engines(catalogue_, *response.mutable_runtime_parameters());
+    set_engines(*catalogue, *response.mutable_runtime_parameters());
     auto& resources = *response.mutable_resource_parameters();
     for (const std::string& type : combine(types, !request.gateway_ids().empty())) {
       resources.add_instance_types(type);

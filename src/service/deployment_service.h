@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "coreweave/inference/v1alpha1/deployment.pb.h"
-#include "model/catalogue.h"
+#include "model/catalogue_slot.h"
 #include "service/caller.h"
 #include "service/options.h"
 #include "store/decoded_cache.h"
@@ -18,7 +18,7 @@ namespace staithe::service {
 class DeploymentService {
  public:
   DeploymentService(store::Store& store, const Clock& clock, Random& random,
-                    const model::Catalogue& catalogue, ServiceOptions options);
+                    const model::CatalogueSlot& catalogue, ServiceOptions options);
 
   void list(const Caller& caller, const pb::ListDeploymentsRequest& request,
             Done<pb::ListDeploymentsResponse> done);
@@ -36,11 +36,31 @@ class DeploymentService {
   void parameters(const Caller& caller, const pb::GetDeploymentParametersRequest& request,
                   Done<pb::GetDeploymentParametersResponse> done);
 
+  // What create() and update() would store, or the refusal they would answer. Nothing is written.
+  Result<model::Deployment> preview(const Caller& caller,
+                                    const pb::CreateDeploymentRequest& request);
+  Result<model::Deployment> preview(const Caller& caller,
+                                    const pb::UpdateDeploymentRequest& request);
+
  private:
+  // A deployment as it would be, and the steps that make it so: none if nothing changes.
+  struct Draft {
+    model::Deployment resource;
+    store::Transaction transaction;
+  };
+  // Of a request that the rules allow.
+  Result<model::Deployment> new_deployment(const Caller& caller,
+                                           const pb::CreateDeploymentRequest& request);
+  Result<model::DeploymentSpec> wanted_spec(const Caller& caller,
+                                            const pb::UpdateDeploymentRequest& request);
+  // What is stored allows it as well.
+  Result<Draft> draft_creation(const Caller& caller, const model::Deployment& deployment);
+  Result<Draft> draft_update(const Caller& caller, const model::DeploymentSpec& wanted);
+
   store::Store& store_;
   const Clock& clock_;
   Random& random_;
-  const model::Catalogue& catalogue_;
+  const model::CatalogueSlot& catalogue_;
   const ServiceOptions options_;
   store::DecodedCache<model::Deployment> at_hand_{store::Kind::deployment,
                                                   store::decode_deployment};

@@ -111,4 +111,46 @@ Error concurrent_change() {
               "too many callers change this resource at once; try again");
 }
 
+Error node_in_use(const model::Id& node, const NodeUsers& users) {
+  Error error =
+      make(Code::failed_precondition, reason_node_in_use,
+           fmt::format("node {} is in use; drain it first, or remove it with force", node));
+  const auto add = [&error](const model::Id& subject, std::string description) {
+    if (error.preconditions.size() >= violations_max) return;
+    error.preconditions.push_back({.type = std::string(reason_node_in_use),
+                                   .subject = subject,
+                                   .description = std::move(description)});
+  };
+  for (const model::Id& claim : users.claims) {
+    add(claim, fmt::format("capacity claim {} holds this node", claim));
+  }
+  for (const model::Id& deployment : users.deployments) {
+    add(deployment, fmt::format("deployment {} has replicas on this node", deployment));
+  }
+  if (users.others > 0) add(node, "other organizations use this node");
+  return error;
+}
+
+Error node_not_joined(const model::Id& node) {
+  Error error = make(Code::failed_precondition, reason_node_not_joined,
+                     fmt::format("node {} is a machine that the server found or that its "
+                                 "configuration declares; drain it to take it out of service",
+                                 node));
+  error.preconditions.push_back(
+      {.type = std::string(reason_node_not_joined), .subject = node, .description = error.message});
+  return error;
+}
+
+Error control_plane_unavailable() {
+  Error error = make(Code::unavailable, reason_control_plane_unavailable,
+                     "the control plane cannot tell just now; try again in a moment");
+  error.retry_after_s = 1;
+  return error;
+}
+
+Error operator_required() {
+  return make(Code::permission_denied, reason_operator_required,
+              "only an administrator of the operator's organization may do this");
+}
+
 }  // namespace staithe::service::errors

@@ -21,6 +21,10 @@ inline constexpr std::string_view reason_gateway_in_use = "GATEWAY_IN_USE";
 inline constexpr std::string_view reason_gateway_zones_in_use = "GATEWAY_ZONES_IN_USE";
 inline constexpr std::string_view reason_quota_exceeded = "QUOTA_EXCEEDED";
 inline constexpr std::string_view reason_concurrent_change = "CONCURRENT_CHANGE";
+inline constexpr std::string_view reason_node_in_use = "NODE_IN_USE";
+inline constexpr std::string_view reason_node_not_joined = "NODE_NOT_JOINED";
+inline constexpr std::string_view reason_control_plane_unavailable = "CONTROL_PLANE_UNAVAILABLE";
+inline constexpr std::string_view reason_operator_required = "OPERATOR_REQUIRED";
 
 // `violations` is not empty; the first one's description becomes the message.
 Error invalid(std::vector<FieldViolation> violations);
@@ -39,6 +43,20 @@ Error gateway_zones_in_use(const model::Id& gateway, const std::vector<model::Id
 // `what` in the plural: "gateways".
 Error quota_exceeded(std::string_view organization, std::string_view what, std::uint32_t limit);
 Error concurrent_change();
+// What uses a node, as one precondition for each of the caller's own claims and deployments;
+// `others` counts what belongs to other organizations and stays unnamed.
+struct NodeUsers {
+  std::vector<model::Id> claims;
+  std::vector<model::Id> deployments;
+  std::uint32_t others = 0;
+};
+Error node_in_use(const model::Id& node, const NodeUsers& users);
+// It is in the driver's list of machines and would be back at once.
+Error node_not_joined(const model::Id& node);
+// It starts, stops or cannot read the store.
+Error control_plane_unavailable();
+// For the administrators of one organization alone.
+Error operator_required();
 
 inline constexpr std::size_t violations_max = 100;
 

@@ -87,7 +87,7 @@ Prepared<Response> fence_first(const Stored& gateway) {
 }  // namespace
 
 GatewayService::GatewayService(store::Store& store, const Clock& clock, Random& random,
-                               const model::Catalogue& catalogue, ServiceOptions options)
+                               const model::CatalogueSlot& catalogue, ServiceOptions options)
     : store_(store),
       clock_(clock),
       random_(random),
@@ -134,7 +134,7 @@ void GatewayService::create(const Caller& caller, const pb::CreateGatewayRequest
                             Done<pb::CreateGatewayResponse> done) {
   using Response = pb::CreateGatewayResponse;
   const std::string& organization = caller.principal.organization;
-  if (auto valid = validate(request, organization, catalogue_, options_); !valid) {
+  if (auto valid = validate(request, organization, *catalogue_.get(), options_); !valid) {
     return done(std::move(valid).error());
   }
   model::Gateway gateway;
@@ -163,7 +163,7 @@ void GatewayService::update(const Caller& caller, const pb::UpdateGatewayRequest
                             Done<pb::UpdateGatewayResponse> done) {
   using Response = pb::UpdateGatewayResponse;
   const std::string& organization = caller.principal.organization;
-  if (auto valid = validate(request, organization, catalogue_, options_); !valid) {
+  if (auto valid = validate(request, organization, *catalogue_.get(), options_); !valid) {
     return done(std::move(valid).error());
   }
   model::GatewaySpec wanted = to_model(request);
@@ -179,8 +179,9 @@ void GatewayService::update(const Caller& caller, const pb::UpdateGatewayRequest
         if (gateway.spec == wanted) {
           return Prepared<Response>{.transaction = {}, .response = answer<Response>(gateway)};
         }
-        if (is_narrower(catalogue_, gateway.spec.zones, wanted.zones)) {
-          TRY(refuse_stranding(store_, catalogue_, gateway, wanted.zones));
+        const auto catalogue = catalogue_.get();
+        if (is_narrower(*catalogue, gateway.spec.zones, wanted.zones)) {
+          TRY(refuse_stranding(store_, *catalogue, gateway, wanted.zones));
           if (!is_fenced(stored)) return fence_first<Response>(stored);
         }
         gateway.spec = wanted;
@@ -223,7 +224,7 @@ void GatewayService::remove(const Caller& caller, const pb::DeleteGatewayRequest
 void GatewayService::parameters(const Caller&, const pb::GetGatewayParametersRequest&,
                                 Done<pb::GetGatewayParametersResponse> done) {
   pb::GetGatewayParametersResponse response;
-  for (const std::string& zone : catalogue_.zones) response.add_zones(zone);
+  for (const std::string& zone : catalogue_.get()->zones) response.add_zones(zone);
   done(std::move(response));
 }
 

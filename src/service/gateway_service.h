@@ -5,7 +5,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "coreweave/inference/v1alpha1/gateway.pb.h"
-#include "model/catalogue.h"
+#include "model/catalogue_slot.h"
 #include "service/caller.h"
 #include "service/options.h"
 #include "store/decoded_cache.h"
@@ -18,7 +18,7 @@ namespace staithe::service {
 class GatewayService {
  public:
   GatewayService(store::Store& store, const Clock& clock, Random& random,
-                 const model::Catalogue& catalogue, ServiceOptions options);
+                 const model::CatalogueSlot& catalogue, ServiceOptions options);
 
   void list(const Caller& caller, const pb::ListGatewaysRequest& request,
             Done<pb::ListGatewaysResponse> done);
@@ -44,7 +44,7 @@ class GatewayService {
   store::Store& store_;
   const Clock& clock_;
   Random& random_;
-  const model::Catalogue& catalogue_;
+  const model::CatalogueSlot& catalogue_;
   const ServiceOptions options_;
   store::DecodedCache<model::Gateway> at_hand_{store::Kind::gateway, store::decode_gateway};
 };

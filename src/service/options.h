@@ -49,6 +49,10 @@ struct ServiceOptions {
   bool default_runtime_version = false;
   // limits.claim_max_zones; 0 is no limit.
   std::uint32_t claim_zones_max = 0;
+  // Whose administrators look after the nodes of the platform and see those of every organization.
+  // Empty: administrators of every organization look after the platform's, and nobody sees another
+  // organization's own.
+  std::string operator_organization;
   // wandb.allow_custom_instance: accept a key and server of the caller's own W&B.
   bool allow_custom_wandb_instance = false;
 };

@@ -113,6 +113,12 @@ bool is_host_label(std::string_view text) {
          text.back() != '-';
 }
 
+bool is_instance_type(std::string_view text) {
+  return text.size() <= 63 &&
+         consists_of(text, [](char c) { return is_alphanumeric(c) || is_one_of(c, "-_."); }) &&
+         is_alphanumeric(text.front()) && is_alphanumeric(text.back());
+}
+
 bool is_claim_name(std::string_view text) {
   return consists_of(text, [](char c) { return is_lower(c) || is_digit(c) || c == '-'; }) &&
          text.front() != '-' && text.back() != '-';

@@ -14,6 +14,8 @@ bool is_uuid(std::string_view text);
 bool is_zone(std::string_view folded);
 // 1 to 63 letters, digits and inner hyphens.
 bool is_host_label(std::string_view text);
+// 1 to 63 letters, digits and inner hyphens, underscores and dots.
+bool is_instance_type(std::string_view text);
 // Lower-case letters, digits and inner hyphens, of any length above 0.
 bool is_claim_name(std::string_view text);
 // Semantic versioning 2.0 (https://semver.org).

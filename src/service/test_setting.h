@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "base/clock.h"
 #include "base/random.h"
-#include "model/catalogue.h"
+#include "model/catalogue_slot.h"
 #include "service/claim_service.h"
 #include "service/deployment_service.h"
 #include "service/errors.h"
@@ -133,7 +133,7 @@ struct Desk {
                               .token_id = "t1",
                               .token_name = "test"},
                 .spelling = Spelling::rest};
-  const model::Catalogue catalogue = test_catalogue();
+  model::CatalogueSlot catalogue{test_catalogue()};
   ClaimService claims;
   GatewayService gateways;
   DeploymentService deployments;

@@ -11,6 +11,9 @@
 namespace staithe::store {
 namespace {
 
+constexpr std::string_view claim_node_scope = "claim-node";
+constexpr std::string_view gpu_slot_scope = "gpu-slot";
+
 std::vector<UniqueKey> sorted(std::vector<UniqueKey> keys) {
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());
@@ -114,11 +117,18 @@ UniqueKey dns_key(std::string_view host) {
 }
 
 UniqueKey claim_node_key(std::string_view node_id) {
-  return {"claim-node", std::string(node_id)};
+  return {std::string(claim_node_scope), std::string(node_id)};
 }
 
 UniqueKey gpu_slot_key(std::string_view node_id, std::uint32_t slot) {
-  return {"gpu-slot", fmt::format("{}/{}", node_id, slot)};
+  return {std::string(gpu_slot_scope), fmt::format("{}/{}", node_id, slot)};
+}
+
+std::string_view node_of(const UniqueKey& key) {
+  if (key.scope == claim_node_scope) return key.key;
+  // Node ids are host names, which have no slash.
+  if (key.scope == gpu_slot_scope) return std::string_view(key.key).substr(0, key.key.rfind('/'));
+  return {};
 }
 
 std::vector<UniqueKey> keys_of(const model::CapacityClaim& claim) {

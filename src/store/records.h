@@ -37,6 +37,8 @@ UniqueKey dns_key(std::string_view host);
 UniqueKey claim_node_key(std::string_view node_id);
 // A GPU slot serves one replica.
 UniqueKey gpu_slot_key(std::string_view node_id, std::uint32_t slot);
+// The node that one of the last two names; empty of other keys.
+std::string_view node_of(const UniqueKey& key);
 
 // All keys a value holds: the claim's name and nodes, the gateway's name and additional host names,
 // the deployment's name, the replica's GPU slots.

@@ -38,6 +38,9 @@ TEST(Keys, fold_names_and_hosts_and_keep_kinds_and_organizations_apart) {
   EXPECT_EQ(dns_key("A.Example"), dns_key("a.example"));
   EXPECT_NE(gpu_slot_key("n1", 0), gpu_slot_key("n1", 1));
   EXPECT_NE(gpu_slot_key("n1", 0), gpu_slot_key("n2", 0));
+  EXPECT_EQ(node_of(gpu_slot_key("n1.example.com", 12)), "n1.example.com");
+  EXPECT_EQ(node_of(claim_node_key("n2")), "n2");
+  EXPECT_EQ(node_of(dns_key("n3")), "");
 }
 
 TEST(Keys, of_values_are_sorted_and_none_is_twice) {

@@ -30,8 +30,8 @@ Result<void> parse_json_field(const JsonValue& value,
 const google::protobuf::FieldDescriptor* find_json_field(
     const google::protobuf::Descriptor& descriptor, std::string_view name);
 
-// REST prints unset scalars, lists and maps as zero values and leaves out unset messages and oneof
-// members; enums have their REST spelling. The descriptor's spelling leaves out everything unset.
+// REST prints unset scalars, lists and maps as zero values and leaves out unset messages, oneof
+// members and optional fields; enums have their REST spelling. The descriptor's spelling leaves out everything unset.
 // Map keys are sorted.
 std::string print_json(const google::protobuf::Message& message, Spelling spelling);
 

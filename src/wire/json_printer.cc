@@ -96,7 +96,7 @@ class Printer {
     }
     if (reflection.HasField(message, &field)) return true;
     return spelling_ == Spelling::rest && field.cpp_type() != FieldDescriptor::CPPTYPE_MESSAGE &&
-           field.real_containing_oneof() == nullptr;
+           field.containing_oneof() == nullptr;
   }
 
   void print_field(const Message& message, const Reflection& reflection,

@@ -37,6 +37,14 @@ bool is_equal_path(const std::vector<std::string>& route,
                     });
 }
 
+// The segment of a request's path that stands where the route has {id}; nothing if it has none.
+std::optional<std::string_view> id_in(std::string_view route, std::string_view path) {
+  const std::vector<std::string_view> segments = split_path(route);
+  const auto id = std::find(segments.begin(), segments.end(), id_segment);
+  if (id == segments.end()) return std::nullopt;
+  return split_path(path).at(static_cast<std::size_t>(id - segments.begin()));
+}
+
 Error bad_parameter(const std::string& field, std::string_view what) {
   const std::string text = fmt::format("{} {}", field, what);
   return Error{.code = Code::invalid_argument,
@@ -61,6 +69,11 @@ Result<void> read_parameter(std::string_view name, std::string value,
   if (!is_utf8(value)) return bad_parameter(field->json_name(), "must be valid UTF-8");
   JsonValue json;
   json.kind = JsonValue::Kind::string;
+  if (field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_BOOL &&
+      (value == "true" || value == "false")) {
+    json.kind = JsonValue::Kind::boolean;
+    json.boolean = value == "true";
+  }
   json.text = field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE
                   ? restore_offset(std::move(value))
                   : std::move(value);
@@ -168,9 +181,8 @@ Result<MessagePtr> RestDialect::read(const Method& method, RawRequest& request) 
   } else {
     TRY(read_query(request.query, *message));
   }
-  if (method.path.ends_with(id_segment)) {
-    const auto id =
-        percent_decode(std::string_view(request.path).substr(request.path.rfind('/') + 1));
+  if (const auto segment = id_in(method.path, request.path)) {
+    const auto id = percent_decode(*segment);
     if (!id || !is_utf8(*id)) return bad_parameter("id", "must be a valid UUID");
     const std::string in_body = get_id(*message);
     if (!in_body.empty() && !equals_ignoring_case(in_body, *id)) {

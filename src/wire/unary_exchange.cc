@@ -13,7 +13,10 @@ constexpr std::string_view catalog_path = "/.well-known/api-catalog";
 constexpr std::string_view catalog =
     R"({"linkset":[{"anchor":"/v1alpha1/inference","service-desc":[)"
     R"({"href":"/openapi.json","type":"application/json"},)"
-    R"({"href":"/openapi.yaml","type":"application/yaml"}]}]})";
+    R"({"href":"/openapi.yaml","type":"application/yaml"}]},)"
+    R"({"anchor":"/staithe/v1","service-desc":[)"
+    R"({"href":"/staithe/openapi.json","type":"application/json"},)"
+    R"({"href":"/staithe/openapi.yaml","type":"application/yaml"}]}]})";
 
 constexpr std::size_t unkept_bytes_max = 16 * 1024;
 
@@ -25,6 +28,12 @@ struct Document {
 std::optional<Document> find_document(std::string_view path) {
   if (path == "/openapi.yaml") return Document{"application/yaml", api::openapi_yaml()};
   if (path == "/openapi.json") return Document{"application/json", api::openapi_json()};
+  if (path == "/staithe/openapi.yaml") {
+    return Document{"application/yaml", api::staithe_openapi_yaml()};
+  }
+  if (path == "/staithe/openapi.json") {
+    return Document{"application/json", api::staithe_openapi_json()};
+  }
   if (path == catalog_path) return Document{"application/linkset+json", catalog};
   return std::nullopt;
 }

@@ -12,6 +12,7 @@
 #include "net/http_server.h"
 #include "reconcile/loop.h"
 #include "runtime/fake/fake_driver.h"
+#include "service/no_control_plane.h"
 #include "store/memory/memory_store.h"
 #include "store/sqlite/sqlite_store.h"
 #include "wire/api_handler.h"
@@ -63,6 +64,7 @@ service::ServiceOptions make_options(const std::map<std::string, std::string>& o
   made.quotas.standard.claims = number("claims_max");
   made.quotas.standard.claimed_instances = number("claim_instances_max");
   made.claim_zones_max = number("claim_zones_max");
+  if (options.contains("operator")) made.operator_organization = options.at("operator");
   made.strict_capacity_type = number("strict_capacity_type") != 0;
   made.default_runtime_version = number("default_runtime_version") != 0;
   return made;
@@ -77,9 +79,7 @@ struct GoldenServer::Impl {
         catalogue(make_catalogue()),
         driver(clock),
         store(open_store(store_kind)),
-        services{.claims = {*store, clock, random, catalogue, make_options(options)},
-                 .gateways = {*store, clock, random, catalogue, make_options(options)},
-                 .deployments = {*store, clock, random, catalogue, make_options(options)}},
+        services(*store, clock, random, catalogue_slot, control_plane, make_options(options)),
         table(app::api_routes(services, workers)),
         api(table, tokens, clock, random, {}, metrics),
         reconcilers(clock, random, log, *store, driver, catalogue, {}, {}),
@@ -123,8 +123,10 @@ struct GoldenServer::Impl {
   SystemRandom random;
   Metrics metrics;
   const model::Catalogue catalogue;
+  model::CatalogueSlot catalogue_slot{catalogue};
   runtime::FakeDriver driver;
   std::unique_ptr<store::Store> store;
+  service::NoControlPlane control_plane;
   WorkerPool workers{"golden-api", 2, 64};
   app::Services services;
   wire::MethodTable table;

@@ -117,6 +117,11 @@ void FakeDriver::remove_node(const model::Id& node_id) {
   tell(std::move(lock));
 }
 
+void FakeDriver::hide_node(const model::Id& node_id) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(nodes_, [&node_id](const model::Node& node) { return node.id == node_id; });
+}
+
 void FakeDriver::script(FakeScript script) {
   const std::lock_guard lock(mutex_);
   default_script_ = std::move(script);

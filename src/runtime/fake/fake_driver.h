@@ -59,6 +59,8 @@ class FakeDriver final : public Driver {
   void add_node(model::Node node);
   // Its replicas are `exited`.
   void remove_node(const model::Id& node_id);
+  // No listing names it; what runs there runs on. add_node() brings it back.
+  void hide_node(const model::Id& node_id);
   // Of starts from now on: of one deployment, or of all that have no script of their own.
   void script(FakeScript script);
   void script(const model::Id& deployment_id, FakeScript script);

@@ -79,7 +79,8 @@ Result<Inventory> declare_nodes(const std::vector<VirtualNodes>& groups) {
                                  .zone = zone,
                                  .instance_type = to_lower(group.instance_type),
                                  .gpu_count = group.gpus,
-                                 .owner_organization = group.owner_organization});
+                                 .owner_organization = group.owner_organization,
+                                 .source = model::NodeSource::declared});
     }
   }
   return inventory;
@@ -93,7 +94,6 @@ Result<Inventory> take_inventory(const InventoryOptions& options, std::string_vi
   Inventory inventory;
   TRY_ASSIGN(const std::string zone, checked_zone(options.zone));
   const auto gpus = detect_gpus(search_path);
-  inventory.has_gpus = !gpus.empty();
   inventory.nodes.push_back(
       {.id = options.node_id.empty() ? host_label() : options.node_id,
        .zone = zone,
@@ -101,6 +101,7 @@ Result<Inventory> take_inventory(const InventoryOptions& options, std::string_vi
            options.instance_type.empty() ? instance_type_of(gpus) : to_lower(options.instance_type),
        // Without GPUs it has one slot, which a replica takes as it would take a GPU.
        .gpu_count = std::max<std::uint32_t>(static_cast<std::uint32_t>(gpus.size()), 1)});
+  if (!gpus.empty()) inventory.gpu_node_id = inventory.nodes.front().id;
   return inventory;
 }
 

@@ -29,7 +29,9 @@ struct InventoryOptions {
 
 struct Inventory {
   std::vector<model::Node> nodes;
-  bool has_gpus = false;  // real ones, so that engines are told which are theirs
+  // The node whose GPU slots are real GPUs, so that engines on it are told which are theirs; empty:
+  // there are none.
+  model::Id gpu_node_id;
 };
 
 // INVALID_ARGUMENT for a zone whose spelling clients of the API would refuse.

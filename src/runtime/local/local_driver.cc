@@ -102,7 +102,7 @@ LocalDriver::LocalDriver(LocalOptions options, EngineCatalogue engines, Weights 
                .engines_directory = {},
                .data_mark = {},
                .boot_id = read_boot_id(),
-               .has_gpus = inventory_.has_gpus} {}
+               .gpu_node_id = inventory_.gpu_node_id} {}
 
 LocalDriver::~LocalDriver() {
   if (!thread_.is_running()) return;

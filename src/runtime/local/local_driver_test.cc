@@ -242,6 +242,13 @@ TEST(LocalDriver, an_engine_sees_the_gpus_of_its_slots_alone) {
   const auto environment = environment_of(state.pid);
   EXPECT_TRUE(environment.contains("CUDA_VISIBLE_DEVICES=1,3"));
   EXPECT_TRUE(environment.contains("CUDA_DEVICE_ORDER=PCI_BUS_ID"));
+
+  ReplicaSpec elsewhere = rig.make_spec("r2", Behaviour::normal);
+  elsewhere.parts = {{"joined-1", {1}}};
+  const auto joined = rig.driver().ensure(elsewhere).value();
+  ASSERT_TRUE(rig.wait_for("r2", ReplicaPhase::ready));
+  EXPECT_TRUE(environment_of(joined.pid).contains("CUDA_VISIBLE_DEVICES="))
+      << "a node that joined brings no GPU of this machine";
 }
 
 TEST(LocalDriver, a_model_that_the_engine_serves_by_another_name_is_not_ready) {

@@ -186,7 +186,7 @@ TEST(Zones, are_spelled_as_clients_accept_them) {
 TEST(TakeInventory, a_machine_without_gpus_has_one_slot) {
   const auto inventory = take_inventory({}, "/nowhere").value();
   ASSERT_EQ(inventory.nodes.size(), 1U);
-  EXPECT_FALSE(inventory.has_gpus);
+  EXPECT_EQ(inventory.gpu_node_id, "");
   EXPECT_EQ(inventory.nodes[0].instance_type, "cpu-1x");
   EXPECT_EQ(inventory.nodes[0].zone, "US-LOCAL-01A");
   EXPECT_EQ(inventory.nodes[0].gpu_count, 1U);
@@ -200,7 +200,7 @@ TEST(TakeInventory, asks_the_driver_tool_for_gpus) {
   ASSERT_EQ(::chmod(tool.c_str(), 0700), 0);
   const auto inventory =
       take_inventory({.zone = "us-east-01a"}, files.path() + ":/usr/bin:/bin").value();
-  EXPECT_TRUE(inventory.has_gpus);
+  EXPECT_EQ(inventory.gpu_node_id, inventory.nodes[0].id);
   EXPECT_EQ(inventory.nodes[0].instance_type, "gb200-2x");
   EXPECT_EQ(inventory.nodes[0].gpu_count, 2U);
   EXPECT_EQ(inventory.nodes[0].zone, "US-EAST-01A");
@@ -210,7 +210,7 @@ TEST(TakeInventory, a_driver_tool_that_fails_means_no_gpus) {
   const TemporaryDirectory files;
   const std::string tool = files.make_file("nvidia-smi", "#!/bin/sh\necho broken\nexit 9\n");
   ASSERT_EQ(::chmod(tool.c_str(), 0700), 0);
-  EXPECT_FALSE(take_inventory({}, files.path() + ":/usr/bin:/bin").value().has_gpus);
+  EXPECT_EQ(take_inventory({}, files.path() + ":/usr/bin:/bin").value().gpu_node_id, "");
 }
 
 TEST(TakeInventory, declares_virtual_nodes) {
@@ -228,7 +228,7 @@ TEST(TakeInventory, declares_virtual_nodes) {
   EXPECT_EQ(inventory.nodes[2].id, "rno2a-gb200-4x-3");
   EXPECT_EQ(inventory.nodes[2].owner_organization, "cw0001");
   EXPECT_EQ(inventory.nodes[0].instance_type, "gb200-4x");
-  EXPECT_FALSE(inventory.has_gpus);
+  EXPECT_EQ(inventory.gpu_node_id, "");
 }
 
 TEST(TakeInventory, refuses_a_zone_that_clients_would_refuse) {

@@ -157,11 +157,14 @@ std::vector<std::string> LocalReplica::environment(const Launch& launch, std::ui
   auto variables = context_.options.environment;
   for (const auto& [name, value] : launch.engine.env) variables[name] = value;
   for (const auto& [name, value] : launch.spec.runtime.engine_env) variables[name] = value;
-  if (context_.has_gpus) {
-    // Slots count as nvidia-smi does; CUDA's own order would be fastest first.
+  if (!context_.gpu_node_id.empty()) {
+    // Slots count as nvidia-smi does; CUDA's own order would be fastest first. The slots of a node
+    // that joined are no GPUs of this machine.
+    const model::ReplicaPart& part = launch.spec.parts.front();
     variables["CUDA_DEVICE_ORDER"] = "PCI_BUS_ID";
-    variables["CUDA_VISIBLE_DEVICES"] =
-        fmt::format("{}", fmt::join(launch.spec.parts.front().gpu_slots, ","));
+    variables["CUDA_VISIBLE_DEVICES"] = part.node_id == context_.gpu_node_id
+                                            ? fmt::format("{}", fmt::join(part.gpu_slots, ","))
+                                            : std::string{};
   }
   std::erase_if(variables, [](const auto& entry) { return entry.first.starts_with("STAITHE_"); });
   auto result = marker_environment({.data_mark = context_.data_mark,

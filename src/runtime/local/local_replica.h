@@ -50,7 +50,7 @@ struct ReplicaContext {
   std::string engines_directory;
   std::string data_mark;
   std::string boot_id;
-  bool has_gpus = false;
+  model::Id gpu_node_id;
 };
 
 // All that was looked up for a start, so that the loop need not wait for a file system.
