@@ -181,6 +181,20 @@ void declare(Settings& settings, Config& config) {
                             "how long a replica may finish its streams before it is stopped");
   settings.add_milliseconds("stop-grace", config.stop_grace,
                             "how long an engine may take from TERM to KILL");
+  settings.add_milliseconds("autoscale-interval", config.autoscale_interval,
+                            "between two evaluations of a deployment's demand");
+  settings.add_milliseconds("autoscale-up-window", config.autoscale_up_window,
+                            "how long demand must ask for more replicas; 0: one evaluation");
+  settings.add_milliseconds("autoscale-down-window", config.autoscale_down_window,
+                            "how long fewer replicas must have been enough");
+  settings.add("autoscale-load-window-starts", config.autoscale_load_window_starts,
+               "for load that does not wait: and so many times what a replica takes to start");
+  settings.add_milliseconds("autoscale-load-window-max", config.autoscale_load_window_max,
+                            "but no longer than this because of slow starts");
+  settings.add("autoscale-tolerance", config.autoscale_tolerance,
+               "percent of what the replicas are for by which demand may be off for a while");
+  settings.add("autoscale-utilization", config.autoscale_utilization,
+               "percent of a replica's concurrency that is meant to be in use");
   settings.add("log-level", config.log_level, "debug, info, warning or error");
   settings.add("access-log", config.access_log, "log one line per gateway request");
   settings.add("rest-error-code", config.rest_error_code,
@@ -309,8 +323,29 @@ bool is_origin(std::string_view text) {
          text.find('/', host + 3) == std::string_view::npos && to_lower(text) == text;
 }
 
+Result<void> check_between(const char* flag, std::int64_t value, std::int64_t least,
+                           std::int64_t most) {
+  if (value >= least && value <= most) return {};
+  return wrong(std::string(flag) + " must be " + std::to_string(least) + " to " +
+               std::to_string(most));
+}
+
+Result<void> check_autoscaling(const Config& config) {
+  constexpr std::int64_t hour_ms = 3'600'000;
+  TRY(check_between("--autoscale-interval", config.autoscale_interval.count(), 100, 60'000));
+  TRY(check_between("--autoscale-up-window", config.autoscale_up_window.count(), 0, hour_ms));
+  TRY(check_between("--autoscale-down-window", config.autoscale_down_window.count(), 0, hour_ms));
+  TRY(check_between("--autoscale-load-window-max", config.autoscale_load_window_max.count(), 0,
+                    hour_ms));
+  TRY(check_between("--autoscale-load-window-starts", config.autoscale_load_window_starts, 0, 100));
+  TRY(check_between("--autoscale-tolerance", config.autoscale_tolerance, 0, 50));
+  TRY(check_between("--autoscale-utilization", config.autoscale_utilization, 10, 100));
+  return {};
+}
+
 Result<void> check(const Config& config) {
   TRY(check_tls(config));
+  TRY(check_autoscaling(config));
   if (config.rest_error_code != "rpc" && config.rest_error_code != "http") {
     return wrong("--rest-error-code must be rpc or http");
   }

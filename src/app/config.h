@@ -60,6 +60,16 @@ struct Config {
   std::string log_level = "info";
   bool access_log = false;
 
+  // How deployments follow demand between their min and max; reconcile/autoscale.h says what each
+  // does.
+  std::chrono::milliseconds autoscale_interval{1'000};
+  std::chrono::milliseconds autoscale_up_window{0};
+  std::chrono::milliseconds autoscale_down_window{60'000};
+  std::uint32_t autoscale_load_window_starts = 10;
+  std::chrono::milliseconds autoscale_load_window_max{600'000};
+  std::uint32_t autoscale_tolerance = 10;     // percent
+  std::uint32_t autoscale_utilization = 100;  // percent
+
   // Where the hosted API's generations disagree; docs/compatibility.md says what each does.
   std::string rest_error_code = "rpc";  // rpc or http
   bool strict_capacity_type = false;

@@ -40,9 +40,11 @@ void put_in(std::map<model::Id, T>& table, const model::Id& id, std::optional<T>
 
 }  // namespace
 
-Feeds::Feeds(store::Store& store, auth::TokenTable& tokens, gateway::RouteTableSlot& routes,
-             const Log& log, std::vector<auth::Token> bootstrap_tokens, std::string domain)
-    : store_(store),
+Feeds::Feeds(const Clock& clock, store::Store& store, auth::TokenTable& tokens,
+             gateway::RouteTableSlot& routes, const Log& log,
+             std::vector<auth::Token> bootstrap_tokens, std::string domain)
+    : clock_(clock),
+      store_(store),
       tokens_(tokens),
       routes_(routes),
       log_(log),
@@ -97,6 +99,20 @@ bool Feeds::is_drained(const model::Id& replica_id) const {
     generation = published_generation_;
   }
   return routes_.is_adopted(generation) && routes_.in_flight(replica_id) == 0;
+}
+
+std::optional<reconcile::DemandReading> Feeds::demand(const model::Id& deployment_id) const {
+  const auto totals = routes_.demands().read(deployment_id, clock_);
+  if (!totals) return std::nullopt;
+  return reconcile::DemandReading{.at = totals->at,
+                                  .started = totals->started,
+                                  .ended = totals->ended,
+                                  .busy_us = totals->busy_us,
+                                  .highest = totals->highest};
+}
+
+std::vector<model::Id> Feeds::active_deployments() const {
+  return routes_.demands().active();
 }
 
 void Feeds::run() {

@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -30,8 +31,9 @@ namespace staithe::app {
 // (`staithe token`) may have written.
 class Feeds {
  public:
-  Feeds(store::Store& store, auth::TokenTable& tokens, gateway::RouteTableSlot& routes,
-        const Log& log, std::vector<auth::Token> bootstrap_tokens, std::string domain);
+  Feeds(const Clock& clock, store::Store& store, auth::TokenTable& tokens,
+        gateway::RouteTableSlot& routes, const Log& log, std::vector<auth::Token> bootstrap_tokens,
+        std::string domain);
   ~Feeds();
   Feeds(const Feeds&) = delete;
   Feeds& operator=(const Feeds&) = delete;
@@ -45,6 +47,11 @@ class Feeds {
 
   // True once no loop chooses this replica any more and the last request at it is over. Any thread.
   bool is_drained(const model::Id& replica_id) const;
+
+  // What the gateways have counted for a deployment, and which ones have requests, or had since
+  // this was asked last. For the control thread alone.
+  std::optional<reconcile::DemandReading> demand(const model::Id& deployment_id) const;
+  std::vector<model::Id> active_deployments() const;
 
  private:
   // What the data plane goes by, of all that a deployment is.
@@ -63,6 +70,7 @@ class Feeds {
   gateway::GatewayRoute route_of(const model::Gateway& gateway) const;
   static RoutedDeployment routed(const model::Deployment& deployment);
 
+  const Clock& clock_;
   store::Store& store_;
   auth::TokenTable& tokens_;
   gateway::RouteTableSlot& routes_;

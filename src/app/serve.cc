@@ -69,6 +69,18 @@ service::ServiceOptions service_options(const Config& config, const std::string&
   return options;
 }
 
+reconcile::ScaleOptions scale_options(const Config& config) {
+  reconcile::ScaleOptions options;
+  options.interval = config.autoscale_interval;
+  options.up_window = config.autoscale_up_window;
+  options.down_window = config.autoscale_down_window;
+  options.load_window_starts = config.autoscale_load_window_starts;
+  options.load_window_max = config.autoscale_load_window_max;
+  options.tolerance = config.autoscale_tolerance / 100.0;
+  options.utilization = config.autoscale_utilization / 100.0;
+  return options;
+}
+
 // The engines this server offers; in emulation all of them are the simulated one.
 Result<runtime::EngineCatalogue> read_engine_catalogue(const Config& config,
                                                        const std::string& self_path) {
@@ -246,10 +258,11 @@ class Server {
     gateway::Options gateway_options;
     gateway_options.is_access_logged = config_.access_log;
 
-    Feeds feeds(*store_, tokens_, routes, log_, bootstrap_tokens, config_.domain);
+    Feeds feeds(clock_, *store_, tokens_, routes, log_, bootstrap_tokens, config_.domain);
     WorkerPool driver_calls("driver-call", driver_calls_max, driver_calls_queued_max);
     reconcile::LoopOptions loop_options;
     loop_options.replica_drain_max = config_.replica_drain_timeout;
+    loop_options.scaling = scale_options(config_);
     reconcile::Loop reconcilers(
         clock_, random_, log_, *store_, *driver_, driver_calls, catalogue_, loop_options,
         {.on_serving =
@@ -258,7 +271,9 @@ class Server {
                feeds.serving(deployment_id, std::move(replicas));
              },
          .is_drained =
-             [&feeds](const model::Id& replica_id) { return feeds.is_drained(replica_id); }});
+             [&feeds](const model::Id& replica_id) { return feeds.is_drained(replica_id); },
+         .demand = [&feeds](const model::Id& deployment_id) { return feeds.demand(deployment_id); },
+         .active_deployments = [&feeds] { return feeds.active_deployments(); }});
     TRY(feeds.start());
     TRY(check.wait());
 

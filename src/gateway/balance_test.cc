@@ -211,8 +211,8 @@ class Choose : public ::testing::Test {
       }
       route.deployments.push_back(std::move(deployment));
     }
-    table_ =
-        std::make_unique<RouteTable>(std::vector{route}, loads_, gateway_metrics_, table_.get());
+    table_ = std::make_unique<RouteTable>(std::vector{route}, loads_, demands_, gateway_metrics_,
+                                          table_.get());
     return *table_->find_by_id("gw")->find_model("m");
   }
   std::map<std::string, int> picks(const ServedModel& model, int count) {
@@ -228,6 +228,7 @@ class Choose : public ::testing::Test {
   Metrics metrics_;
   GatewayMetrics gateway_metrics_{metrics_};
   ReplicaLoads loads_;
+  DemandTable demands_;
   SeededRandom random_{1};
   std::unique_ptr<RouteTable> table_;
 };

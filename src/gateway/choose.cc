@@ -45,6 +45,12 @@ const ServedDeployment* choose_deployment(const ServedModel& model, const Replic
   return only;
 }
 
+const ServedDeployment& choose_unready_deployment(const ServedModel& model) {
+  return *std::max_element(
+      model.deployments.begin(), model.deployments.end(),
+      [](const auto& one, const auto& other) { return one.weight < other.weight; });
+}
+
 const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now, Random& random,
                                     const ReplicaLoad* excluded) {
   const ServedReplica* best = nullptr;

@@ -16,6 +16,9 @@ namespace staithe::gateway {
 const ServedDeployment* choose_deployment(const ServedModel& model,
                                           const ReplicaLoad* excluded = nullptr);
 
+// The deployment that would take it if one were ready: that with the greatest weight.
+const ServedDeployment& choose_unready_deployment(const ServedModel& model);
+
 // The replica with the fewest requests in flight, ties by chance. Replicas that are avoided come
 // into it only if there is no other. Null when there is none but `excluded`.
 const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now, Random& random,

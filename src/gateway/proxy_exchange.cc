@@ -245,6 +245,11 @@ void ProxyExchange::send_upstream() {
   Request& request = *request_;
   const ReplicaLoad* const failed = request.failed.get();
   const ServedDeployment* deployment = choose_deployment(*request.model, failed);
+  if (deployment != nullptr) {
+    demand_.assign(*deployment->demand, exchange_.loop());
+  } else if (failed == nullptr) {
+    demand_.assign(*choose_unready_deployment(*request.model).demand, exchange_.loop());
+  }
   const ServedReplica* replica =
       deployment == nullptr
           ? nullptr
@@ -424,6 +429,7 @@ void ProxyExchange::send_json(net::AnswerHead& head, std::string_view json) {
 void ProxyExchange::on_cancelled() {
   upstream_.reset();
   in_flight_.release();
+  demand_.release();
   if (phase_ != Phase::over) counters_->count_client_gone();
   phase_ = Phase::over;
 }
@@ -431,6 +437,7 @@ void ProxyExchange::on_cancelled() {
 void ProxyExchange::end(std::uint16_t status) {
   phase_ = Phase::over;
   in_flight_.release();
+  demand_.release();
   counters_->count(status);
   if (!gateway_.options_.is_access_logged) return;
   const auto took =

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/demand.h"
 #include "gateway/errors.h"
 #include "gateway/forward_headers.h"
 #include "gateway/gateway.h"
@@ -96,6 +97,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   Upstream upstream_handler_{*this};
   std::unique_ptr<Request> request_;
   std::unique_ptr<net::ClientExchange> upstream_;
+  DemandGuard demand_;
   InFlight in_flight_;
   RequestCounters* counters_;
   DeploymentMetrics* metrics_ = nullptr;  // once a deployment is chosen

@@ -17,9 +17,11 @@ std::shared_ptr<SplitTurn> turn_of(const RouteTable* previous, std::string_view 
 }
 
 ServedDeployment build_deployment(DeploymentRoute& route, const std::string& gateway_id,
-                                  ReplicaLoads& loads, GatewayMetrics& metrics) {
+                                  ReplicaLoads& loads, DemandTable& demands,
+                                  GatewayMetrics& metrics) {
   ServedDeployment deployment{.id = std::move(route.id), .weight = route.weight};
   deployment.metrics = &metrics.deployment(gateway_id, deployment.id);
+  deployment.demand = demands.at(deployment.id);
   for (ReplicaRoute& replica : route.ready_replicas) {
     auto load = loads.at(replica.id, replica.endpoint);
     deployment.replicas.push_back({std::move(replica.endpoint), std::move(load)});
@@ -27,8 +29,8 @@ ServedDeployment build_deployment(DeploymentRoute& route, const std::string& gat
   return deployment;
 }
 
-ServedGateway build_gateway(GatewayRoute& route, ReplicaLoads& loads, GatewayMetrics& metrics,
-                            const RouteTable* previous) {
+ServedGateway build_gateway(GatewayRoute& route, ReplicaLoads& loads, DemandTable& demands,
+                            GatewayMetrics& metrics, const RouteTable* previous) {
   ServedGateway gateway{.id = route.id,
                         .organization = std::move(route.organization),
                         .auth = route.auth,
@@ -44,7 +46,7 @@ ServedGateway build_gateway(GatewayRoute& route, ReplicaLoads& loads, GatewayMet
       model.turn = turn_of(previous, gateway.id, model.name);
     }
     model.created_at = std::min(model.created_at, deployment.created_at);
-    model.deployments.push_back(build_deployment(deployment, gateway.id, loads, metrics));
+    model.deployments.push_back(build_deployment(deployment, gateway.id, loads, demands, metrics));
   }
   gateway.model_list = draw_model_list(gateway);
   return gateway;
@@ -69,7 +71,7 @@ const ServedModel* ServedGateway::find_model(std::string_view name) const {
 }
 
 RouteTable::RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads,
-                       GatewayMetrics& metrics, const RouteTable* previous) {
+                       DemandTable& demands, GatewayMetrics& metrics, const RouteTable* previous) {
   for (GatewayRoute& route : gateways) {
     for (const DeploymentRoute& deployment : route.deployments) {
       for (const ReplicaRoute& replica : deployment.ready_replicas) {
@@ -77,7 +79,7 @@ RouteTable::RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads,
       }
     }
     const auto [place, is_new] =
-        by_id_.try_emplace(route.id, build_gateway(route, loads, metrics, previous));
+        by_id_.try_emplace(route.id, build_gateway(route, loads, demands, metrics, previous));
     if (!is_new) continue;
     for (const std::string& host : route.hosts) {
       by_host_.try_emplace(fold_host(host), &place->second);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "gateway/demand.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/replica_load.h"
 #include "net/http_client.h"
@@ -66,6 +67,7 @@ struct ServedDeployment {
   std::uint32_t weight = 0;
   std::vector<ServedReplica> replicas;
   DeploymentMetrics* metrics = nullptr;
+  std::shared_ptr<DeploymentDemand> demand;  // of all its gateways together
 };
 // How often a model was chosen from; see choose_deployment.
 using SplitTurn = std::atomic<std::uint64_t>;
@@ -93,8 +95,8 @@ class RouteTable {
  public:
   RouteTable() = default;
   // `previous` hands on what outlives a table. Of two gateways with one host name the first wins.
-  RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads, GatewayMetrics& metrics,
-             const RouteTable* previous);
+  RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads, DemandTable& demands,
+             GatewayMetrics& metrics, const RouteTable* previous);
   RouteTable(const RouteTable&) = delete;
   RouteTable& operator=(const RouteTable&) = delete;
 

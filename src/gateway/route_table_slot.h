@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "gateway/demand.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/replica_load.h"
 #include "gateway/route_table.h"
@@ -34,6 +35,8 @@ class RouteTableSlot {
   std::uint32_t in_flight(std::string_view replica_id) const {
     return loads_.in_flight(replica_id);
   }
+  // The requests of each deployment on all loops.
+  DemandTable& demands() { return demands_; }
   GatewayMetrics& metrics() { return metrics_; }
 
  private:
@@ -50,6 +53,7 @@ class RouteTableSlot {
 
   GatewayMetrics metrics_;
   ReplicaLoads loads_;
+  DemandTable demands_;
   mutable std::mutex mutex_;  // guards what follows
   std::shared_ptr<const RouteTable> current_;
   std::uint64_t generation_ = 0;

@@ -91,6 +91,7 @@ Outcome DeploymentReconciler::reconcile(const model::Id& id) {
 
 DeploymentView DeploymentReconciler::observe(const model::Id& id) const {
   if (const auto* deployment = world_.find_deployment(id); deployment != nullptr) {
+    capacity_.set_wanted(id, scaler_.verdict(deployment->value).wanted);
     return observe(deployment->value);
   }
   // Replicas whose deployment is gone are treated as if it were going.
@@ -105,6 +106,9 @@ DeploymentView DeploymentReconciler::observe(model::Deployment deployment) const
   view.deployment = std::move(deployment);
   const model::Id& id = view.deployment.spec.id;
   view.spec_hash = hash_of(view.deployment.spec);
+  const Scaler::Verdict verdict = scaler_.verdict(view.deployment);
+  view.wanted = verdict.wanted;
+  view.is_at_max = verdict.is_at_max;
   view.is_adopting = clock_.instant() < started_at_ + options_.adoption_max;
   std::set<model::Id> lost;
   for (const model::Id& replica_id : world_.replicas_of(id)) {

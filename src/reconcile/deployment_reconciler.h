@@ -13,6 +13,7 @@
 #include "reconcile/loop_options.h"
 #include "reconcile/outcome.h"
 #include "reconcile/replica_states.h"
+#include "reconcile/scaler.h"
 #include "reconcile/serving.h"
 #include "reconcile/serving_list.h"
 #include "reconcile/world.h"
@@ -29,7 +30,8 @@ class DeploymentReconciler {
  public:
   DeploymentReconciler(const Clock& clock, const Log& log, store::Store& store, World& world,
                        Capacity& capacity, ReplicaStates& states, DriverActions& actions,
-                       ServingList& serving, const Hooks& hooks, const LoopOptions& options)
+                       const Scaler& scaler, ServingList& serving, const Hooks& hooks,
+                       const LoopOptions& options)
       : clock_(clock),
         log_(log),
         store_(store),
@@ -37,6 +39,7 @@ class DeploymentReconciler {
         capacity_(capacity),
         states_(states),
         actions_(actions),
+        scaler_(scaler),
         serving_(serving),
         hooks_(hooks),
         options_(options),
@@ -68,6 +71,7 @@ class DeploymentReconciler {
   Capacity& capacity_;
   ReplicaStates& states_;
   DriverActions& actions_;
+  const Scaler& scaler_;
   ServingList& serving_;
   const Hooks& hooks_;
   const LoopOptions& options_;

@@ -64,12 +64,13 @@ Loop::Loop(const Clock& clock, Random& random, const Log& log, store::Store& sto
       capacity_(world_, catalogue),
       states_(driver),
       actions_(driver, executor, [inbox = inbox_](const model::Id& id) { inbox->put(id); }),
+      scaler_(clock, world_, states_, catalogue, hooks_, options_.scaling),
       serving_(catalogue, world_, states_, hooks_),
       nodes_(clock, log, store, driver, world_, options_),
       claims_(clock, log, store, world_, capacity_),
       gateways_(clock, log, store, world_, options_.is_wandb_configured),
-      deployments_(clock, log, store, world_, capacity_, states_, actions_, serving_, hooks_,
-                   options_),
+      deployments_(clock, log, store, world_, capacity_, states_, actions_, scaler_, serving_,
+                   hooks_, options_),
       orphans_(log, world_, states_, actions_, options_.sweep_interval),
       queue_(random, {options_.failure_delay_first, options_.failure_delay_max}),
       next_resync_(clock.instant()) {
@@ -152,6 +153,9 @@ Instant Loop::step() {
   adopt();
   answer_questions(is_adopted_ ? this : nullptr);
   if (clock_.instant() >= next_resync_) resync();
+  for (const model::Id& id : scaler_.evaluate()) {
+    queue_.add({Kind::deployment, id}, clock_.instant());
+  }
   for (std::size_t passes = 0; passes < passes_per_step_max; ++passes) {
     const std::optional<Key> key = queue_.pop(clock_.instant());
     if (!key) break;
@@ -159,7 +163,7 @@ Instant Loop::step() {
     if (!take_changes()) return clock_.instant() + store_delay_first;
   }
   if (inbox_->has_work()) return clock_.instant();
-  return std::min(queue_.next_due().value_or(next_resync_), next_resync_);
+  return std::min({queue_.next_due().value_or(next_resync_), next_resync_, scaler_.next_due()});
 }
 
 void Loop::take_inbox() {
@@ -231,6 +235,7 @@ Outcome Loop::reconcile(const Key& key) {
     case Kind::gateway:
       return gateways_.reconcile(key.id);
     case Kind::deployment:
+      scaler_.touch(key.id);
       return deployments_.reconcile(key.id);
     case Kind::replica: {
       const Outcome outcome = orphans_.reconcile();
@@ -251,10 +256,13 @@ Result<model::Explanation> Loop::explain(const model::Id& deployment_id) {
   }
   TRY(states_.refresh(deployment_id));
   const DeploymentView view = deployments_.observe(deployment_id);
+  const Scaler::Verdict verdict = scaler_.verdict(view.deployment);
   const Instant now = clock_.instant();
   const Timestamp wall_now = clock_.now();
-  model::Explanation explanation =
-      explain_deployment(world_, view, plan_deployment(view), {}, now, wall_now);
+  model::Explanation explanation = explain_deployment(
+      world_, view, plan_deployment(view),
+      {.reason = verdict.reason, .demand = verdict.demand, .target = verdict.target}, now,
+      wall_now);
   if (const auto due = queue_.due_of({Kind::deployment, deployment_id})) {
     const Duration wait = std::max(*due, now) - now;
     explanation.next_look = wall_now + std::chrono::duration_cast<std::chrono::microseconds>(wait);

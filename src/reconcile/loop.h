@@ -25,6 +25,7 @@
 #include "reconcile/orphan_sweep.h"
 #include "reconcile/outcome.h"
 #include "reconcile/replica_states.h"
+#include "reconcile/scaler.h"
 #include "reconcile/serving.h"
 #include "reconcile/serving_list.h"
 #include "reconcile/work_queue.h"
@@ -96,6 +97,7 @@ class Loop {
   Capacity capacity_;
   ReplicaStates states_;
   DriverActions actions_;
+  Scaler scaler_;
   ServingList serving_;
   NodeReconciler nodes_;
   ClaimReconciler claims_;

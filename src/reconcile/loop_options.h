@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "base/clock.h"
+#include "reconcile/autoscale.h"
 
 namespace staithe::reconcile {
 
@@ -26,6 +27,7 @@ struct LoopOptions {
   Duration adoption_max = std::chrono::seconds{5};
   Duration failure_delay_first = std::chrono::milliseconds{50};
   Duration failure_delay_max = std::chrono::seconds{30};
+  ScaleOptions scaling;
   bool is_wandb_configured = false;  // keys of Weights & Biases can be verified
 };
 

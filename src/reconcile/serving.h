@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "model/resource.h"
+#include "reconcile/demand.h"
 
 namespace staithe::reconcile {
 
@@ -29,6 +31,12 @@ struct Hooks {
   // True once nothing chooses this replica any more and the last request at it is over. False while
   // the data plane has not taken over the last on_serving(). Absent: always drained.
   std::function<bool(const model::Id& replica_id)> is_drained;
+  // What the gateways have counted for a deployment; all zero if it never had a request. Nothing
+  // while they do not answer. Absent: nobody counts.
+  std::function<std::optional<DemandReading>(const model::Id& deployment_id)> demand;
+  // The deployments that have requests, or had since the last call: those to look at although
+  // nothing else is to be done about them. Absent: none.
+  std::function<std::vector<model::Id>()> active_deployments;
 };
 
 }  // namespace staithe::reconcile

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "reconcile/scaler.h"
+
 namespace staithe::reconcile {
 
 void ServingList::publish(const model::Id& deployment_id) {
@@ -24,11 +26,7 @@ std::vector<ServingReplica> ServingList::serving(const model::Id& deployment_id)
   std::vector<ServingReplica> replicas;
   const auto* deployment = world_.find_deployment(deployment_id);
   if (deployment == nullptr) return replicas;
-  std::uint32_t concurrency = deployment->value.spec.autoscaling.concurrency;
-  if (concurrency == 0) {
-    const auto engine = catalogue_.engines.find(deployment->value.spec.runtime.engine);
-    if (engine != catalogue_.engines.end()) concurrency = engine->second.default_concurrency;
-  }
+  const std::uint32_t concurrency = concurrency_of(deployment->value.spec, catalogue_);
   for (const model::Id& id : world_.replicas_of(deployment_id)) {
     const runtime::ReplicaState* state = states_.find(deployment_id, id);
     if (state == nullptr || state->phase != runtime::ReplicaPhase::ready) continue;

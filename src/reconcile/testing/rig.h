@@ -292,7 +292,34 @@ class Rig {
                   [this](const model::Id& id, std::vector<ServingReplica> replicas) {
                     serving[id] = std::move(replicas);
                   },
-              .is_drained = [this](const model::Id& id) { return !busy.contains(id); }});
+              .is_drained = [this](const model::Id& id) { return !busy.contains(id); },
+              .demand = [this](const model::Id& id) { return read_demand(id); },
+              .active_deployments = [this] { return active_deployments(); }});
+  }
+
+  // So many requests of a deployment run from now on.
+  void set_requests(const model::Id& id, std::uint64_t count) {
+    DemandReading reading = *read_demand(id);
+    if (count > reading.in_flight()) {
+      reading.started += count - reading.in_flight();
+    } else {
+      reading.ended += reading.in_flight() - count;
+    }
+    demand[id] = reading;
+  }
+  std::optional<DemandReading> read_demand(const model::Id& id) {
+    if (!is_data_plane_answering) return std::nullopt;
+    DemandReading& reading = demand[id];
+    const auto passed =
+        std::chrono::duration_cast<std::chrono::microseconds>(clock.instant() - reading.at);
+    reading.busy_us += reading.in_flight() * static_cast<std::uint64_t>(passed.count());
+    reading.at = clock.instant();
+    return reading;
+  }
+  std::vector<model::Id> active_deployments() const {
+    std::vector<model::Id> ids;
+    for (const auto& [id, reading] : demand) ids.push_back(id);
+    return ids;
   }
 
   // Lets time pass, in jumps to whatever is next, until `is_done` or `most` is over.
@@ -414,6 +441,8 @@ class Rig {
   InlineExecutor executor;
   Executor* calls = &executor;  // where the driver's actions run from the next start on
   std::map<model::Id, std::vector<ServingReplica>> serving;
+  std::map<model::Id, DemandReading> demand;
+  bool is_data_plane_answering = true;
   std::set<model::Id> busy;  // replicas with requests running
   std::unique_ptr<Loop> loop;
   Instant loop_started_at;
