@@ -36,6 +36,7 @@ TEST_F(CapacityTest, a_replica_that_spans_nodes_has_whole_ones_and_is_lost_with_
   EXPECT_EQ(model::count_gpus(rig_.replicas("d1")[0].parts), 8U);
 
   rig_.driver.remove_node("n2");
+  rig_.start_loop();  // which looks at the machines first
   ASSERT_TRUE(rig_.run_until([&] {
     return rig_.deployment_is("d1", ready) && rig_.replicas("d1").size() == 1 &&
            nodes_of(rig_.replicas("d1")[0]) == std::set<model::Id>{"n1", "n3"};
