@@ -12,6 +12,10 @@ using model::NodeSource;
 Outcome NodeReconciler::reconcile() {
   Result<std::vector<model::Node>> listed = driver_.nodes();
   if (!listed) return Outcome::failed(std::move(listed).error());
+  // Most of the time nothing is new on either side.
+  const bool is_news = *listed != settled_listing_ || world_.node_changes() != settled_changes_;
+  if (!is_news) return Outcome::again(options_.node_sync_interval);
+  std::vector<model::Node> as_listed = *listed;
   Listing listing;
   for (model::Node& node : *listed) {
     node.zone = model::fold_zone(node.zone);
@@ -21,10 +25,13 @@ Outcome NodeReconciler::reconcile() {
   }
   store::Transaction transaction;
   take_listed(listing, transaction);
-  take_missing(listing, transaction);
+  const bool is_any_missing = take_missing(listing, transaction);
   if (!transaction.empty()) {
     const Result<store::Commit> written = store_.commit_and_wait(std::move(transaction));
     if (!written) return outcome_of_failed_commit(written.error());
+  } else if (!is_any_missing) {
+    settled_listing_ = std::move(as_listed);
+    settled_changes_ = world_.node_changes();
   }
   return Outcome::again(options_.node_sync_interval);
 }
@@ -49,10 +56,12 @@ void NodeReconciler::take_listed(const Listing& listing, store::Transaction& tra
   }
 }
 
-void NodeReconciler::take_missing(const Listing& listing, store::Transaction& transaction) {
+bool NodeReconciler::take_missing(const Listing& listing, store::Transaction& transaction) {
+  bool is_any_missing = false;
   const bool is_believed = is_loss_believed(listing);
   for (const auto& [id, known] : world_.nodes()) {
     if (listing.contains(id) || known.value.source == NodeSource::joined) continue;
+    is_any_missing = true;
     if (known.value.source == NodeSource::detected && !is_believed) continue;
     if (world_.holder_of(id).empty() && world_.replicas_on(id).empty()) {
       log_.info("a node is gone", {{"node", id}});
@@ -64,6 +73,7 @@ void NodeReconciler::take_missing(const Listing& listing, store::Transaction& tr
       transaction.push_back(store::update_step(lost, known.version));
     }
   }
+  return is_any_missing;
 }
 
 bool NodeReconciler::is_loss_believed(const Listing& listing) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -39,7 +40,8 @@ class NodeReconciler {
   using Listing = std::map<model::Id, model::Node>;
 
   void take_listed(const Listing& listing, store::Transaction& transaction);
-  void take_missing(const Listing& listing, store::Transaction& transaction);
+  // True if a known machine is not in the listing.
+  bool take_missing(const Listing& listing, store::Transaction& transaction);
   // Whether this listing is to be believed of the detected machines that it leaves out.
   bool is_loss_believed(const Listing& listing);
 
@@ -50,6 +52,9 @@ class NodeReconciler {
   World& world_;
   const LoopOptions& options_;
 
+  // The last listing that asked for nothing, and the state of the records it was held against.
+  std::vector<model::Node> settled_listing_;
+  std::uint64_t settled_changes_ = 0;
   std::optional<Instant> mass_loss_since_;
   std::uint32_t mass_loss_sightings_ = 0;  // in a row
 };

@@ -305,6 +305,7 @@ void World::touch_relatives(const model::Deployment& deployment) {
 }
 
 void World::turn(const model::Node* before, const model::Node* after) {
+  node_changes_ += 1;
   const model::Id& id = after != nullptr ? after->id : before->id;
   if (const model::Id holder = holder_of(id); !holder.empty()) {
     touched_.insert(Key{Kind::claim, holder});

@@ -76,6 +76,8 @@ class World {
                                                   const model::Id& model_name) const;
   // The claim that holds a node; empty if none does.
   model::Id holder_of(const model::Id& node_id) const;
+  // Rises with every change of a node's record.
+  std::uint64_t node_changes() const { return node_changes_; }
 
   // An administrator wants the node emptied, or has removed it. A machine that is merely lost keeps
   // its record while it is in use, and is not given up.
@@ -136,6 +138,7 @@ class World {
   std::map<model::Id, model::Id> holder_of_;
 
   Fleet fleet_;
+  std::uint64_t node_changes_ = 0;
   std::set<Key> touched_;
   News news_;
   bool is_capacity_changed_ = false;
