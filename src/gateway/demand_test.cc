@@ -100,6 +100,8 @@ TEST_F(DemandTableTest, an_end_dated_before_the_last_reading_takes_nothing_back)
 TEST_F(DemandTableTest, readers_see_whole_numbers_while_loops_count) {
   constexpr int loops = 3;
   constexpr int requests = 100'000;
+  const Instant begun = clock_.instant();
+  DemandTotals before = read();
   std::atomic<int> running{loops};
   std::vector<Thread> threads;
   for (int i = 0; i < loops; ++i) {
@@ -111,8 +113,6 @@ TEST_F(DemandTableTest, readers_see_whole_numbers_while_loops_count) {
       running.fetch_sub(1);
     });
   }
-  const Instant begun = clock_.instant();
-  DemandTotals before = read();
   while (running.load() > 0) {
     clock_.advance(1ms);
     const auto now = table_.read("d", clock_);
