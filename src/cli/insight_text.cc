@@ -132,12 +132,13 @@ std::string change_text(const json& replica) {
   return to_lower(without_prefix(text_of(replica, "change"), "PLANNED_CHANGE_"));
 }
 
-void print_planned_replicas(std::ostream& out, const json& replicas, const Names& claims) {
+void print_planned_replicas(std::ostream& out, const json& replicas,
+                            const std::string& deployment_id, const Names& claims) {
   if (replicas.empty()) return;
   std::vector<Row> rows{{"CHANGE", "REPLICA", "NODE", "ZONE", "CAPACITY", "WHY"}};
   for (const json& replica : replicas) {
-    const std::string replaced = text_of(replica, "replacedId");
-    const std::string id = text_of(replica, "id");
+    const std::string replaced = short_replica(text_of(replica, "replacedId"), deployment_id);
+    const std::string id = short_replica(text_of(replica, "id"), deployment_id);
     rows.push_back(
         {change_text(replica), !replaced.empty() ? "for " + replaced : (id.empty() ? "new" : id),
          list_of(replica, "nodeIds").empty() ? "waits" : join_ids(list_of(replica, "nodeIds")),
@@ -188,9 +189,9 @@ void print_explanation(std::ostream& out, const json& explanation, const Names& 
 }
 
 void print_plan(std::ostream& out, const json& plan, const std::string& subject,
-                const Names& claims) {
+                const std::string& id, const Names& claims) {
   out << fmt::format("Plan for {}: {}\n", subject, text_of(plan, "summary"));
-  print_planned_replicas(out, list_of(plan, "replicas"), claims);
+  print_planned_replicas(out, list_of(plan, "replicas"), id, claims);
   print_planned_zones(out, list_of(plan, "zones"));
   if (number_of(plan, "pending") > 0) {
     out << '\n'

@@ -14,8 +14,9 @@ namespace staithe::cli {
 void print_explanation(std::ostream& out, const nlohmann::json& explanation,
                        const Names& deployments, const Names& claims);
 
-// `plan` is the member of a plan's answer; `subject` says of what: "creating deployment llama".
+// `plan` is the member of a plan's answer. `subject` says of what: "creating deployment llama";
+// `id` is the resource's, empty of a new one.
 void print_plan(std::ostream& out, const nlohmann::json& plan, const std::string& subject,
-                const Names& claims);
+                const std::string& id, const Names& claims);
 
 }  // namespace staithe::cli

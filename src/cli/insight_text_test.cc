@@ -17,19 +17,19 @@ TEST(PrintPlan, says_what_would_start_where_and_what_would_wait) {
       {"change": "PLANNED_CHANGE_CREATE", "nodeIds": ["n1"], "zone": "RNO2A", "claimId": "c1",
        "capacityClass": "CAPACITY_CLASS_RESERVED", "reason": "fullest node that fits"},
       {"change": "PLANNED_CHANGE_CREATE", "nodeIds": [], "reason": "no room"},
-      {"change": "PLANNED_CHANGE_REPLACE", "replacedId": "r0", "nodeIds": ["n2"], "zone": "RNO2A",
+      {"change": "PLANNED_CHANGE_REPLACE", "replacedId": "d1-0-ff", "nodeIds": ["n2"], "zone": "RNO2A",
        "capacityClass": "CAPACITY_CLASS_ON_DEMAND", "reason": "new runtime"}],
     "pending": 1, "pendingReason": "no node has 4 free GPUs",
     "shortages": [{"zone": "RNO2A", "needed": 4, "free": 2, "missing": 2, "reason": "scattered"}]
   })"),
-             "creating deployment llama", {{"c1", "team-a"}});
+             "updating deployment llama", "d1", {{"c1", "team-a"}});
   EXPECT_EQ(out.str(),
-            "Plan for creating deployment llama: Two replicas start, one waits.\n"
+            "Plan for updating deployment llama: Two replicas start, one waits.\n"
             "\n"
-            "CHANGE   REPLICA  NODE   ZONE   CAPACITY           WHY\n"
-            "create   new      n1     RNO2A  reserved (team-a)  fullest node that fits\n"
-            "create   new      waits  -      -                  no room\n"
-            "replace  for r0   n2     RNO2A  on demand          new runtime\n"
+            "CHANGE   REPLICA   NODE   ZONE   CAPACITY           WHY\n"
+            "create   new       n1     RNO2A  reserved (team-a)  fullest node that fits\n"
+            "create   new       waits  -      -                  no room\n"
+            "replace  for 0-ff  n2     RNO2A  on demand          new runtime\n"
             "\n"
             "1 would wait: no node has 4 free GPUs\n"
             "  ZONE   NEEDED  FREE  MISSING  WHY\n"
@@ -44,7 +44,7 @@ TEST(PrintPlan, of_many_nodes_the_first_few_are_named) {
     "summary": "It grows.", "restartsReplicas": true,
     "zones": [{"zone": "RNO2A", "taken": ["a", "b", "c", "d", "e", "f"], "kept": ["z"]}]
   })"),
-             "updating claim team", {});
+             "updating claim team", "c1", {});
   EXPECT_EQ(out.str(),
             "Plan for updating claim team: It grows.\n"
             "\n"

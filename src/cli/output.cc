@@ -78,16 +78,20 @@ std::string short_status(const json& resource) {
 }
 
 std::string text_of(const json& object, const char* key) {
-  return object.value(key, "");
+  const auto found = object.find(key);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string{};
 }
 std::uint64_t number_of(const json& object, const char* key) {
-  return object.value(key, std::uint64_t{0});
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
 }
 bool flag_of(const json& object, const char* key) {
-  return object.value(key, false);
+  const auto found = object.find(key);
+  return found != object.end() && found->is_boolean() && found->get<bool>();
 }
 json list_of(const json& object, const char* key) {
-  return object.value(key, json::array());
+  const auto found = object.find(key);
+  return found != object.end() && found->is_array() ? *found : json::array();
 }
 
 }  // namespace staithe::cli

@@ -36,7 +36,8 @@ std::string without_prefix(const std::string& word, std::string_view prefix);
 // "READY", the status of a claim, gateway or deployment.
 std::string short_status(const nlohmann::json& resource);
 
-// Members of answers; what is absent is empty, zero or false.
+// Members of an object that somebody else wrote; what is absent or of another type is empty, zero
+// or false.
 std::string text_of(const nlohmann::json& object, const char* key);
 std::uint64_t number_of(const nlohmann::json& object, const char* key);
 bool flag_of(const nlohmann::json& object, const char* key);

@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/encoding.h"
 #include "cli/command_line.h"
 #include "cli/insight_text.h"
 #include "cli/output.h"
@@ -53,16 +54,16 @@ class PlanCommand {
       return 0;
     }
     TRY_ASSIGN(const Names claims, names_by_id(client_, claim_kind));
-    print_plan(out_, plan, subject_of(*kind, request, is_update), claims);
+    print_plan(out_, plan, subject_of(*kind, request, is_update), text_of(request, "id"), claims);
     return 0;
   }
 
  private:
   // An id may also be one of the caller's choice for something new.
   Result<bool> exists(const Kind& kind, const json& request) {
-    const auto id = request.find("id");
-    if (id == request.end() || !id->is_string() || id->get<std::string>().empty()) return false;
-    const auto found = client_.call("GET", kind.path_of(id->get<std::string>()));
+    const std::string id = text_of(request, "id");
+    if (id.empty()) return false;
+    const auto found = client_.call("GET", kind.path_of(percent_encode(id)));
     if (found) return true;
     const Code code = found.error().code;
     // A bad id is for the plan to refuse.
@@ -71,10 +72,9 @@ class PlanCommand {
   }
 
   static std::string subject_of(const Kind& kind, const json& request, bool is_update) {
-    const auto name = request.find("name");
-    const bool has_name = name != request.end() && name->is_string();
+    const std::string name = text_of(request, "name");
     return fmt::format("{} {} {}", is_update ? "updating" : "creating", kind.word,
-                       has_name ? name->get<std::string>() : request.value("id", ""));
+                       name.empty() ? text_of(request, "id") : name);
   }
 
   ApiClient& client_;

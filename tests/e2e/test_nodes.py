@@ -139,6 +139,8 @@ def test_bad_usage_of_nodes_and_plans_is_code_2(fleet):
         assert hint in said and len(said.splitlines()) == 1, said
     said = run(fleet, "plan", "-f", "-", stdin='{"name": "x"}', code=2)
     assert "neither a claim nor a deployment" in said
+    for wrong in ('{"id": 5, "name": ["x"], "model": 7}', '{"id": "../../../healthz", "name": "x", "model": {}}'):
+        assert run(fleet, "plan", "-f", "-", stdin=wrong, code=1).startswith("INVALID_ARGUMENT")
 
 
 def test_500_virtual_nodes_are_one_line_and_quick_to_list(make_server, tmp_path):
