@@ -150,6 +150,10 @@ Result<void> DeploymentReconciler::write_intents(const DeploymentView& view,
   for (model::Replica replica : plan.create) {
     replica.created_at = clock_.now();
     transaction.push_back(store::create_step(replica));
+    // One of the same name may have been here before.
+    draining_since_.erase(replica.id);
+    retry_at_.erase(replica.id);
+    actions_.forget(replica.id);
     log_.info("a replica was placed", {{"replica", replica.id},
                                        {"node", replica.parts.front().node_id},
                                        {"gpus", model::count_gpus(replica.parts)},
@@ -187,9 +191,16 @@ void DeploymentReconciler::start(const DeploymentView& view, const DeploymentPla
 // A start that failed is news from the driver as well, which must not lead to the next one at once.
 bool DeploymentReconciler::is_too_soon(const model::Replica& replica) const {
   const auto* state = states_.find(replica.deployment_id, replica.id);
-  if (state == nullptr || state->phase != ReplicaPhase::failed) return false;
   const auto retry_at = retry_at_.find(replica.id);
-  return retry_at != retry_at_.end() && clock_.instant() < retry_at->second;
+  if (state == nullptr || retry_at == retry_at_.end()) return false;
+  const Instant now = clock_.instant();
+  if (state->phase == ReplicaPhase::failed) return now < retry_at->second;
+  if (state->phase != ReplicaPhase::exited) return false;
+  // A try within the driver's back-off starts nothing, and its end brings us here again.
+  const Instant tried_at = retry_at->second - options_.retry_interval;
+  return tried_at >= state->since &&
+         now < tried_at + poll_interval(now - state->since, exit_poll_interval_min,
+                                        options_.retry_interval);
 }
 
 Result<void> DeploymentReconciler::retire(const DeploymentView& view, Outcome& outcome) {
