@@ -82,7 +82,7 @@ struct GoldenServer::Impl {
         services(*store, clock, random, catalogue_slot, control_plane, make_options(options)),
         table(app::api_routes(services, workers)),
         api(table, tokens, clock, random, {}, metrics),
-        reconcilers(clock, random, log, *store, driver, catalogue, {}, {}),
+        reconcilers(clock, random, log, *store, driver, executor, catalogue, {}, {}),
         loop(wall_clock) {
     add_nodes(catalogue, driver);
     std::vector<auth::Token> all;
@@ -127,6 +127,7 @@ struct GoldenServer::Impl {
   runtime::FakeDriver driver;
   std::unique_ptr<store::Store> store;
   service::NoControlPlane control_plane;
+  InlineExecutor executor;
   WorkerPool workers{"golden-api", 2, 64};
   app::Services services;
   wire::MethodTable table;
