@@ -197,15 +197,13 @@ TEST(DeploymentRules, X10_autoscaling_that_makes_no_sense_is_refused_by_field) {
   const auto scaling = [](const std::function<void(pb::DeploymentAutoscaling&)>& change) {
     return refused([&change](Request& request) { change(*request.mutable_autoscaling()); });
   };
-  EXPECT_EQ(scaling([](auto& a) { a.set_min(0); }),
-            line("autoscaling.min", "must be at least 1"));
+  EXPECT_EQ(scaling([](auto& a) { a.set_min(0); }), line("autoscaling.min", "must be at least 1"));
   EXPECT_EQ(scaling([](auto& a) {
               a.set_min(3);
               a.set_max(2);
             }),
             line("autoscaling.max", "must be greater than or equal to min"));
-  EXPECT_EQ(scaling([](auto& a) { a.set_max(0); }),
-            line("autoscaling.max", "must be at least 1"));
+  EXPECT_EQ(scaling([](auto& a) { a.set_max(0); }), line("autoscaling.max", "must be at least 1"));
   EXPECT_EQ(scaling([](auto& a) { a.set_priority(1001); }),
             line("autoscaling.priority", "must be at most 1000"));
   EXPECT_EQ(scaling([](auto& a) { a.set_concurrency(0); }), Lines{});

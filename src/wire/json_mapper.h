@@ -31,8 +31,8 @@ const google::protobuf::FieldDescriptor* find_json_field(
     const google::protobuf::Descriptor& descriptor, std::string_view name);
 
 // REST prints unset scalars, lists and maps as zero values and leaves out unset messages, oneof
-// members and optional fields; enums have their REST spelling. The descriptor's spelling leaves out everything unset.
-// Map keys are sorted.
+// members and optional fields; enums have their REST spelling. The descriptor's spelling leaves out
+// everything unset. Map keys are sorted.
 std::string print_json(const google::protobuf::Message& message, Spelling spelling);
 
 }  // namespace staithe::wire

@@ -128,7 +128,7 @@ void ServiceStore::commit(store::Transaction transaction, store::CommitDone done
   const std::uint64_t number = next_++;
   pending_.emplace(number, Pending{std::move(transaction), std::move(done)});
   if (stage_.dice.chance(0.5)) return write(number);
-  stage_.timeline.after(stage_.dice.between(Duration{1ms}, Duration{100ms}), owner_,
+  stage_.timeline.after(stage_.dice.between(Duration{1ms}, Duration{400ms}), owner_,
                         [this, number] { write(number); });
 }
 

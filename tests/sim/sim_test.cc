@@ -9,17 +9,16 @@ constexpr std::uint64_t seeds_max = 200;
 
 class Simulation : public ::testing::Test {
  protected:
-  // Of the first seeds, those that catch a planted bug, and by what.
+  // One of the first seeds catches a planted bug by the rule that is there for it. Others may have
+  // been caught before by what came of it.
   static void expect_caught(Bug bug) {
-    std::uint64_t seed = 1;
-    Report report;
-    for (; seed <= seeds_max; ++seed) {
-      report = simulate({.seed = seed, .bug = bug});
-      if (report.failed) break;
+    for (std::uint64_t seed = 1; seed <= seeds_max; ++seed) {
+      const Report report = simulate({.seed = seed, .bug = bug});
+      if (report.failed != catcher_of(bug)) continue;
+      RecordProperty("caught_by_seed", static_cast<int>(seed));
+      return;
     }
-    ASSERT_TRUE(report.failed.has_value()) << "not caught in " << seeds_max << " seeds";
-    EXPECT_EQ(name_of(*report.failed), name_of(catcher_of(bug))) << report.what;
-    RecordProperty("caught_by_seed", static_cast<int>(seed));
+    ADD_FAILURE() << "not caught in " << seeds_max << " seeds";
   }
 };
 
