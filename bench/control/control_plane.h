@@ -17,6 +17,7 @@
 #include "bench/control/status_counter.h"
 #include "bench/must.h"
 #include "gateway/route_table_slot.h"
+#include "model/catalogue_slot.h"
 #include "reconcile/loop.h"
 #include "runtime/fake/fake_driver.h"
 #include "service/deployment_service.h"
@@ -35,17 +36,20 @@ class ControlPlane {
                runtime::Driver& driver, const model::Catalogue& catalogue,
                reconcile::LoopOptions loop_options)
       : counter(store),
-        gateways(store, clock, random, catalogue, options()),
-        deployments(store, clock, random, catalogue, options()),
+        offered(catalogue),
+        gateways(store, clock, random, offered, options()),
+        deployments(store, clock, random, offered, options()),
         routes_(metrics_),
-        feeds_(store, tokens_, routes_, log, {}, {}),
+        feeds_(clock, store, tokens_, routes_, log, {}, {}),
         driver_calls_("driver-call", 16, 4096),
         loop_(clock, random, log, counter, driver, driver_calls_, catalogue, loop_options,
               {.on_serving =
                    [this](const model::Id& id, std::vector<reconcile::ServingReplica> replicas) {
                      feeds_.serving(id, std::move(replicas));
                    },
-               .is_drained = [this](const model::Id& id) { return feeds_.is_drained(id); }}),
+               .is_drained = [this](const model::Id& id) { return feeds_.is_drained(id); },
+               .demand = [this](const model::Id& id) { return feeds_.demand(id); },
+               .active_deployments = [this] { return feeds_.active_deployments(); }}),
         subscription_(store.subscribe([this] {
           const std::lock_guard lock(mutex_);
           change_count_ += 1;
@@ -73,6 +77,7 @@ class ControlPlane {
   }
 
   StatusCounter counter;  // the store as the loop sees it
+  const model::CatalogueSlot offered;
   service::GatewayService gateways;
   service::DeploymentService deployments;
 
