@@ -1,8 +1,8 @@
 #include "reconcile/orphan_sweep.h"
 
 #include <chrono>
+#include <map>
 #include <utility>
-#include <vector>
 
 namespace staithe::reconcile {
 namespace {
@@ -15,18 +15,21 @@ Outcome OrphanSweep::reconcile() {
   if (Result<void> listed = states_.refresh_all(); !listed) return Outcome::failed(listed.error());
   if (Result<void> read = world_.refresh(); !read) return Outcome::failed(read.error());
 
-  std::vector<std::pair<model::Id, model::Id>> orphans;  // and their deployments
+  std::map<model::Id, model::Id> orphans;  // and their deployments
   for (const auto& [deployment_id, states] : states_.all()) {
     for (const auto& [id, state] : states) {
       if (world_.find_replica(id) == nullptr && !world_.is_unreadable(store::Kind::replica, id)) {
-        orphans.emplace_back(id, deployment_id);
+        orphans.emplace(id, deployment_id);
       }
     }
   }
+  std::erase_if(named_, [&orphans](const model::Id& id) { return !orphans.contains(id); });
   Outcome outcome = Outcome::again(interval_);
   for (const auto& [id, deployment_id] : orphans) {
     if (!actions_.is_under_way(id)) {
-      log_.warning("an engine without a record is stopped", {{"replica", id}});
+      if (named_.insert(id).second) {
+        log_.warning("an engine without a record is stopped", {{"replica", id}});
+      }
       actions_.stop(deployment_id, {}, id);
     }
     if (std::optional<Error> error = actions_.take_error(id)) {

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <set>
+
 #include "base/log.h"
 #include "reconcile/driver_actions.h"
 #include "reconcile/outcome.h"
@@ -25,6 +27,7 @@ class OrphanSweep {
   ReplicaStates& states_;
   DriverActions& actions_;
   const Duration interval_;
+  std::set<model::Id> named_;  // in the log; stopping one may take many tries
 };
 
 }  // namespace staithe::reconcile
