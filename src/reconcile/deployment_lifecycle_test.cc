@@ -191,6 +191,20 @@ TEST_F(DeploymentTest, P01_a_deletion_drains_then_stops_however_slow_the_engine)
   EXPECT_TRUE(rig_.serving["d1"].empty());
 }
 
+TEST_F(DeploymentTest, an_engine_too_busy_for_its_health_check_is_not_stopped_under_its_requests) {
+  rig_.driver.add_node(node("n1"));
+  deploy(deployment_spec("d1"));
+  const model::Id replica = rig_.replicas("d1")[0].id;
+  rig_.busy.insert(replica);
+  rig_.erase_deployment("d1");
+  rig_.run_for(1s);
+  rig_.driver.set_healthy(replica, false);
+  rig_.run_for(10s);
+  EXPECT_TRUE(rig_.engines().contains(replica));
+  rig_.busy.clear();
+  EXPECT_TRUE(rig_.run_until([&] { return !rig_.deployment("d1").has_value(); }, 5s));
+}
+
 TEST_F(DeploymentTest, slots_are_free_only_when_the_engine_is_gone) {
   rig_.driver.add_node(node("n1", 1));
   rig_.driver.script({.stop_delay = 20s});

@@ -241,11 +241,13 @@ bool DeploymentReconciler::stop(const SeenReplica& replica, Outcome& outcome) {
   return actions_.is_gone(id);
 }
 
-// Whether a draining replica's engine may be stopped: its requests are over or had their time.
+// Whether a draining replica's engine may be stopped: its requests are over or had their time. One
+// that fails its health checks may be too busy to answer them, with streams that still run.
 bool DeploymentReconciler::may_stop(const SeenReplica& replica, Outcome& outcome) {
   const Instant since =
       draining_since_.try_emplace(replica.record.id, clock_.instant()).first->second;
-  if (!replica.is_ready() || !hooks_.is_drained || hooks_.is_drained(replica.record.id)) {
+  const bool is_alive = replica.is_ready() || replica.is_starting();
+  if (!is_alive || !hooks_.is_drained || hooks_.is_drained(replica.record.id)) {
     return true;
   }
   const Duration waited = clock_.instant() - since;
