@@ -97,7 +97,7 @@ void Capacity::settle(const model::Id& replica_id) {
 void Capacity::update_node(const model::Id& id) {
   const auto* node = world_.find_node(id);
   const model::Id holder = world_.holder_of(id);
-  if (node != nullptr && node->value.is_usable() && holder.empty() &&
+  if (node != nullptr && world_.is_available(node->value) && holder.empty() &&
       world_.replicas_on(id).empty()) {
     claims_.set_free(node->value);
   } else {

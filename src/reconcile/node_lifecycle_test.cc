@@ -113,6 +113,18 @@ TEST_F(NodeTest, machines_that_vanish_together_and_stay_away_are_lost_in_the_end
   EXPECT_TRUE(record("n4")->schedulable);
 }
 
+TEST_F(NodeTest, machines_whose_loss_is_in_doubt_are_given_to_nobody) {
+  for (const char* id : {"n1", "n2", "n3", "n4"}) rig_.driver.add_node(node(id));
+  rig_.run_for(6s);
+  hide_all_but_one();
+  rig_.run_for(6s);
+  rig_.create(claim_spec("c1", 3));
+  rig_.run_for(5s);
+  EXPECT_EQ(rig_.claim("c1")->status.nodes, std::vector<model::Id>{"n4"});
+  show_all();
+  EXPECT_TRUE(rig_.run_until([this] { return rig_.claim_is("c1", ready); }, 6s));
+}
+
 TEST_F(NodeTest, half_of_the_machines_may_be_lost_at_once) {
   claim_four();
   rig_.driver.hide_node("n1");

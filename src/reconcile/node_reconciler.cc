@@ -1,5 +1,6 @@
 #include "reconcile/node_reconciler.h"
 
+#include <set>
 #include <utility>
 
 #include "model/capacity_claim.h"
@@ -14,7 +15,10 @@ Outcome NodeReconciler::reconcile() {
   if (!listed) return Outcome::failed(std::move(listed).error());
   // Most of the time nothing is new on either side.
   const bool is_news = *listed != settled_listing_ || world_.node_changes() != settled_changes_;
-  if (!is_news) return Outcome::again(options_.node_sync_interval);
+  if (!is_news) {
+    world_.set_doubted({});
+    return Outcome::again(options_.node_sync_interval);
+  }
   std::vector<model::Node> as_listed = *listed;
   Listing listing;
   for (model::Node& node : *listed) {
@@ -58,11 +62,15 @@ void NodeReconciler::take_listed(const Listing& listing, store::Transaction& tra
 
 bool NodeReconciler::take_missing(const Listing& listing, store::Transaction& transaction) {
   bool is_any_missing = false;
+  std::set<model::Id> doubted;
   const bool is_believed = is_loss_believed(listing);
   for (const auto& [id, known] : world_.nodes()) {
     if (listing.contains(id) || known.value.source == NodeSource::joined) continue;
     is_any_missing = true;
-    if (known.value.source == NodeSource::detected && !is_believed) continue;
+    if (known.value.source == NodeSource::detected && !is_believed) {
+      doubted.insert(id);
+      continue;
+    }
     if (world_.holder_of(id).empty() && world_.replicas_on(id).empty()) {
       log_.info("a node is gone", {{"node", id}});
       transaction.push_back(store::Remove{store::Kind::node, id, known.version});
@@ -73,6 +81,7 @@ bool NodeReconciler::take_missing(const Listing& listing, store::Transaction& tr
       transaction.push_back(store::update_step(lost, known.version));
     }
   }
+  world_.set_doubted(std::move(doubted));
   return is_any_missing;
 }
 

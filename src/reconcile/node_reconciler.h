@@ -20,7 +20,8 @@ namespace staithe::reconcile {
 // not schedulable, while a claim or a replica still names it, so that it is itself when it is back.
 //
 // A single machine is lost at once. When most detected ones are missing from a listing they are
-// believed to be lost only if that lasts (LoopOptions::node_loss_grace). Joined machines are in no
+// believed to be lost only if that lasts (LoopOptions::node_loss_grace); until then they are given
+// to nobody new. Joined machines are in no
 // listing; their records are an administrator's, and so is `is_draining` of every record.
 class NodeReconciler {
  public:

@@ -1,6 +1,7 @@
 #include "reconcile/world.h"
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <memory>
 
@@ -231,6 +232,11 @@ void World::touch_deployment(const model::Id& id) {
   news_.deployments.insert(id);
 }
 
+void World::place_node(const model::Id& id) {
+  const auto* holder = find_claim(holder_of(id));
+  place_node(id, holder != nullptr && may_use(holder->value, id) ? &holder->value : nullptr);
+}
+
 void World::place_node(const model::Id& id, const model::CapacityClaim* user) {
   news_.nodes.insert(id);
   const auto* node = find_node(id);
@@ -245,7 +251,7 @@ void World::place_node(const model::Id& id, const model::CapacityClaim* user) {
                   .gpu_count = node->value.gpu_count,
                   .organization = {},
                   .claim_id = {},
-                  .is_open = node->value.is_usable() && (user != nullptr || is_for_all)};
+                  .is_open = is_available(node->value) && (user != nullptr || is_for_all)};
   if (user != nullptr) {
     entry.organization = user->spec.organization_id;
     entry.claim_id = user->spec.id;
@@ -313,8 +319,17 @@ void World::turn(const model::Node* before, const model::Node* after) {
   for (const model::Id& replica : replicas_on(id)) {
     touch_deployment(replicas_.at(replica).value.deployment_id);
   }
-  const auto* holder = find_claim(holder_of(id));
-  place_node(id, holder != nullptr && may_use(holder->value, id) ? &holder->value : nullptr);
+  place_node(id);
+  is_capacity_changed_ = true;
+}
+
+void World::set_doubted(std::set<model::Id> node_ids) {
+  if (node_ids == doubted_) return;
+  std::set<model::Id> changed;
+  std::set_symmetric_difference(doubted_.begin(), doubted_.end(), node_ids.begin(), node_ids.end(),
+                                std::inserter(changed, changed.end()));
+  doubted_ = std::move(node_ids);
+  for (const model::Id& id : changed) place_node(id);
   is_capacity_changed_ = true;
 }
 

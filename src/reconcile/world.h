@@ -83,6 +83,14 @@ class World {
   // its record while it is in use, and is not given up.
   bool is_given_up(const model::Id& node_id) const;
 
+  // Machines that no listing of the driver names and that are not believed to be lost yet: what has
+  // them keeps them, and nobody else gets them.
+  void set_doubted(std::set<model::Id> node_ids);
+  // Whether somebody may get a machine that is free.
+  bool is_available(const model::Node& node) const {
+    return node.is_usable() && !doubted_.contains(node.id);
+  }
+
   // A record that exists but does not parse. It is in no table, and nothing may be concluded from
   // that.
   bool is_unreadable(store::Kind kind, const model::Id& id) const {
@@ -115,6 +123,7 @@ class World {
   void touch_deployment(const model::Id& id);
   void touch_claim_users(const model::CapacityClaim& claim);
   // Tells the fleet what a node is now.
+  void place_node(const model::Id& id);
   void place_node(const model::Id& id, const model::CapacityClaim* user);
   void touch_relatives(const model::Deployment& deployment);
 
@@ -129,6 +138,7 @@ class World {
   Table<model::Node> nodes_;
   Table<model::Replica> replicas_;
   std::set<Key> unreadable_;
+  std::set<model::Id> doubted_;
 
   using Index = std::map<model::Id, std::set<model::Id>>;
   Index replicas_of_;
