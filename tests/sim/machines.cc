@@ -243,6 +243,21 @@ bool Machines::was_there(const Machine& machine, Duration within) const {
   return machine.is_there() || stage_.now() - machine.there_last <= within;
 }
 
+bool Machines::is_loss_in_doubt() const {
+  // Longer than one time of grace: a process that comes back begins to count anew.
+  constexpr Duration doubt_max = std::chrono::minutes{2};
+  std::size_t present_count = 0;
+  std::size_t missing_count = 0;
+  for (const auto& [id, machine] : machines_) {
+    if (machine.is_there()) {
+      present_count += 1;
+    } else if (was_there(machine, doubt_max)) {
+      missing_count += 1;
+    }
+  }
+  return missing_count > 1 && missing_count > present_count;
+}
+
 std::optional<std::uint16_t> Machines::last_port(const model::Id& replica_id) const {
   if (answers(replica_id)) return engines_.at(pid_of_.at(replica_id)).port;
   const auto last = answered_.find(replica_id);

@@ -117,6 +117,8 @@ class Machines {
   // Whether it would have been at some time within this long.
   bool has_answered(const model::Id& replica_id, Duration within) const;
   bool was_there(const Machine& machine, Duration within) const;
+  // Whether so many are missing, and not for long, that whoever looks should doubt its eyes.
+  bool is_loss_in_doubt() const;
   // Where it answers, or did last.
   std::optional<std::uint16_t> last_port(const model::Id& replica_id) const;
   bool has_been_given_up(const model::Id& deployment_id) const {

@@ -111,11 +111,16 @@ Settled::Found Settled::look_at_nodes() const {
   return std::nullopt;
 }
 
+bool Settled::is_claimed(const model::Id& node_id) const {
+  const auto& claims = witness_.claims();
+  return std::any_of(claims.begin(), claims.end(), [&node_id](const auto& each) {
+    const auto& nodes = each.second.status.nodes;
+    return std::find(nodes.begin(), nodes.end(), node_id) != nodes.end();
+  });
+}
+
 bool Settled::is_in_use(const model::Id& node_id) const {
-  for (const auto& [id, claim] : witness_.claims()) {
-    const auto& nodes = claim.status.nodes;
-    if (std::find(nodes.begin(), nodes.end(), node_id) != nodes.end()) return true;
-  }
+  if (is_claimed(node_id)) return true;
   for (const auto& [id, replica] : witness_.replicas()) {
     for (const model::ReplicaPart& part : replica.parts) {
       if (part.node_id == node_id) return true;
@@ -166,10 +171,7 @@ bool Settled::could_have_node(const model::CapacityClaim& claim, const Machine& 
   if (machine.node.owner_organization != owner) return false;
   if (!is_same_word(machine.node.instance_type, wanted.instance_id)) return false;
   if (!contains(wanted.zones, machine.node.zone)) return false;
-  for (const auto& [id, other] : witness_.claims()) {
-    const auto& nodes = other.status.nodes;
-    if (std::find(nodes.begin(), nodes.end(), machine.node.id) != nodes.end()) return false;
-  }
+  if (is_claimed(machine.node.id)) return false;
   for (const auto& [id, replica] : witness_.replicas()) {
     if (gpus_on(replica, machine.node.id) > 0) return false;
   }
@@ -233,14 +235,15 @@ Settled::Found Settled::look_at_deployment(const model::Deployment& deployment) 
   if (is_hopeless && tally.current > 0) return unsettled(id, status, "it is hopeless");
   if (tally.current >= min) return unsettled(id, status, "all its replicas are placed");
   const std::uint32_t needed = deployment.spec.resources.gpu_count;
-  std::map<std::string, std::uint32_t> whole_in;  // GPUs of empty machines, by zone
+  // GPUs of empty machines by zone and class: one replica is of one class.
+  std::map<std::pair<std::string, bool>, std::uint32_t> whole_in;
   for (const auto& [node_id, machine] : machines_.all()) {
     if (!is_meant_for(deployment, machine)) continue;
     const std::uint32_t free_count = room_on(machine, deployment);
-    if (free_count == machine.node.gpu_count) whole_in[machine.node.zone] += free_count;
+    std::uint32_t& whole_count = whole_in[{machine.node.zone, is_claimed(node_id)}];
+    if (free_count == machine.node.gpu_count) whole_count += free_count;
     const bool could_span = deployment.spec.runtime.engine == "dynamo-vllm" &&
-                            needed > machine.node.gpu_count &&
-                            whole_in[machine.node.zone] >= needed;
+                            needed > machine.node.gpu_count && whole_count >= needed;
     if (free_count >= needed || could_span) {
       return Complaint{Invariant::waits_for_a_reason,
                        fmt::format("{} is {} with {} of {} replicas placed, and node {} has room",

@@ -44,6 +44,7 @@ class Settled {
   Found look_at_engines() const;
 
   bool is_in_use(const model::Id& node_id) const;
+  bool is_claimed(const model::Id& node_id) const;
   bool has_stuck_replica(const model::Id& deployment_id) const;
   const Engine* engine_of(const model::Id& replica_id) const;
   bool could_have_node(const model::CapacityClaim& claim, const Machine& machine) const;
