@@ -1,7 +1,10 @@
 #include "app/feeds.h"
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "auth/token_record.h"
 #include "base/encoding.h"
@@ -156,26 +159,32 @@ Result<void> Feeds::reload() {
   TRY_ASSIGN(const store::Changes changes, store_.changes_since(UINT64_MAX, 1));
   std::optional<Error> unreadable;
   decltype(gateways_) gateways;
-  TRY(store_.each(store::Kind::gateway, [this, &gateways, &unreadable](const auto& record) {
-    auto gateway = store::decode_gateway(record);
-    if (gateway) {
-      gateways.emplace(record.id, route_of(gateway->value));
-    } else if (!unreadable) {
-      unreadable = std::move(gateway).error();
-    }
-  }));
-  decltype(deployments_) deployments;
-  TRY(store_.each(store::Kind::deployment, [&deployments, &unreadable](const auto& record) {
-    auto deployment = store::decode_deployment(record);
-    if (deployment) {
-      deployments.emplace(record.id, routed(deployment->value));
-    } else if (!unreadable) {
-      unreadable = std::move(deployment).error();
+  // Sorted before they become a map: that is many times faster than to find each its place.
+  std::vector<std::pair<model::Id, RoutedDeployment>> deployments;
+  TRY(store_.each([&](const store::Record& record) {
+    if (record.kind == store::Kind::gateway) {
+      auto gateway = store::decode_gateway(record);
+      if (gateway) {
+        gateways.emplace(record.id, route_of(gateway->value));
+      } else if (!unreadable) {
+        unreadable = std::move(gateway).error();
+      }
+    } else if (record.kind == store::Kind::deployment) {
+      auto deployment = store::decode_deployment_headline(record);
+      if (deployment) {
+        deployments.emplace_back(record.id, routed(deployment->value));
+      } else if (!unreadable) {
+        unreadable = std::move(deployment).error();
+      }
     }
   }));
   if (unreadable) return *std::move(unreadable);
   gateways_ = std::move(gateways);
-  deployments_ = std::move(deployments);
+  std::sort(deployments.begin(), deployments.end(),
+            [](const auto& left, const auto& right) { return left.first < right.first; });
+  deployments_.clear();
+  deployments_.insert(std::make_move_iterator(deployments.begin()),
+                      std::make_move_iterator(deployments.end()));
   are_tokens_stale_ = true;
   are_routes_stale_ = true;
   revision_ = changes.revision;

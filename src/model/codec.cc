@@ -56,13 +56,17 @@ Json encode_base(const StatusBase& base) {
           {"was_ready", base.was_ready}};
 }
 
-void decode_base(const Object& json, StatusBase& base) {
+void decode_headline(const Object& json, StatusBase& base) {
   read(json, "created", base.created_at);
   read(json, "updated", base.updated_at);
   read_enum(json, "status", Status::ready, base.status);
   read(json, "generation", base.generation);
   read(json, "observed", base.observed_generation);
   read(json, "was_ready", base.was_ready);
+}
+
+void decode_base(const Object& json, StatusBase& base) {
+  decode_headline(json, base);
   read_each(json, "conditions", [&base](const Object& condition) {
     base.conditions.push_back(decode_condition(condition));
   });
@@ -238,6 +242,12 @@ std::string encode(const DeploymentStatus& value) {
 Result<void> decode(std::string_view text, DeploymentStatus& value) {
   return decode_into(
       text, value, [](const Object& json, DeploymentStatus& status) { decode_base(json, status); });
+}
+
+Result<void> decode_without_conditions(std::string_view text, DeploymentStatus& value) {
+  return decode_into(text, value, [](const Object& json, DeploymentStatus& status) {
+    decode_headline(json, status);
+  });
 }
 
 std::string encode(const GatewaySpec& value) {

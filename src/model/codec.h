@@ -27,6 +27,8 @@ Result<void> decode(std::string_view text, ClaimSpec& value);
 Result<void> decode(std::string_view text, ClaimStatus& value);
 Result<void> decode(std::string_view text, DeploymentSpec& value);
 Result<void> decode(std::string_view text, DeploymentStatus& value);
+// But for its conditions, which are most of it.
+Result<void> decode_without_conditions(std::string_view text, DeploymentStatus& value);
 Result<void> decode(std::string_view text, GatewaySpec& value);
 Result<void> decode(std::string_view text, GatewayStatus& value);
 Result<void> decode(std::string_view text, Node& value);

@@ -13,7 +13,6 @@ namespace {
 using store::Kind;
 
 constexpr std::size_t changes_per_read_max = 1000;
-constexpr Kind kinds[] = {Kind::node, Kind::claim, Kind::gateway, Kind::deployment, Kind::replica};
 
 template <typename T>
 const store::Versioned<T>* find_in(const World::Table<T>& table, const model::Id& id) {
@@ -87,11 +86,6 @@ Result<void> World::relist() {
   // The revision is read first: what changes meanwhile is seen twice rather than never.
   TRY_ASSIGN(const store::Changes changes,
              store_.changes_since(std::numeric_limits<std::int64_t>::max(), 1));
-  std::vector<store::Record> records;
-  for (const Kind kind : kinds) {
-    TRY_ASSIGN(std::vector<store::Record> of_kind, store_.list(kind));
-    std::move(of_kind.begin(), of_kind.end(), std::back_inserter(records));
-  }
 
   std::set<Key> gone;
   const auto note_all = [&gone](Kind kind, const auto& table) {
@@ -103,10 +97,11 @@ Result<void> World::relist() {
   note_all(Kind::node, nodes_);
   note_all(Kind::replica, replicas_);
   gone.insert(unreadable_.begin(), unreadable_.end());
-  for (const store::Record& record : records) {
-    gone.erase(Key{record.kind, record.id});
+  TRY(store_.each([this, &gone](const store::Record& record) {
+    if (record.kind == Kind::token) return;
+    if (!gone.empty()) gone.erase(Key{record.kind, record.id});
     put(record.kind, record.id, &record);
-  }
+  }));
   for (const Key& key : gone) put(key.kind, key.id, nullptr);
   revision_ = changes.revision;
   is_loaded_ = true;

@@ -30,7 +30,8 @@ class World {
 
   World(store::Store& store, const Log& log) : store_(store), log_(log) {}
 
-  // Takes over what changed. On an error it is as before.
+  // Takes over what changed. On an error it may have taken over some of it, and the next call does
+  // the rest; nothing may be concluded from what is missing until then.
   Result<void> refresh();
 
   // Takes over what became of one record (absent: it is gone), as refresh() does with those of the

@@ -225,6 +225,13 @@ Result<Versioned<model::Gateway>> decode_gateway(const Record& record) {
 Result<Versioned<model::Deployment>> decode_deployment(const Record& record) {
   return decode_resource<model::Deployment>(record);
 }
+Result<Versioned<model::Deployment>> decode_deployment_headline(const Record& record) {
+  Versioned<model::Deployment> out{{}, record.version, record.keys, record.revision};
+  Result<void> decoded = model::decode(record.spec, out.value.spec);
+  if (decoded) decoded = model::decode_without_conditions(record.status, out.value.status);
+  if (!decoded) return unreadable(record, std::move(decoded).error());
+  return out;
+}
 Result<Versioned<model::Node>> decode_node(const Record& record) {
   return decode_value<model::Node>(record);
 }

@@ -66,6 +66,8 @@ Update update_step(const model::Node& node, std::uint64_t version);
 Result<Versioned<model::CapacityClaim>> decode_claim(const Record& record);
 Result<Versioned<model::Gateway>> decode_gateway(const Record& record);
 Result<Versioned<model::Deployment>> decode_deployment(const Record& record);
+// Without its status' conditions.
+Result<Versioned<model::Deployment>> decode_deployment_headline(const Record& record);
 Result<Versioned<model::Node>> decode_node(const Record& record);
 Result<Versioned<model::Replica>> decode_replica(const Record& record);
 

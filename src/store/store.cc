@@ -7,9 +7,12 @@
 
 namespace staithe::store {
 
-Result<void> Store::each(Kind kind, const std::function<void(const Record&)>& take) {
-  TRY_ASSIGN(const std::vector<Record> records, list(kind));
-  for (const Record& record : records) take(record);
+Result<void> Store::each(const std::function<void(const Record&)>& take) {
+  for (const Kind kind :
+       {Kind::claim, Kind::gateway, Kind::deployment, Kind::node, Kind::replica, Kind::token}) {
+    TRY_ASSIGN(const std::vector<Record> records, list(kind));
+    for (const Record& record : records) take(record);
+  }
   return {};
 }
 

@@ -154,10 +154,9 @@ class Store {
     virtual ~Subscription() = default;
   };
   virtual std::unique_ptr<Subscription> subscribe(std::function<void()> wake) = 0;
-  // What list() would give of all organizations, one record after the other: for those who read
-  // everything and keep little of it. The records may come without their keys, and `take` must not
-  // call the store.
-  virtual Result<void> each(Kind kind, const std::function<void(const Record&)>& take);
+  // Every record there is, in no order: one pass for those who read everything. The records may
+  // come without their keys, and `take` must not call the store.
+  virtual Result<void> each(const std::function<void(const Record&)>& take);
 };
 
 }  // namespace staithe::store

@@ -45,17 +45,17 @@ TEST_P(StoreContract, lists_by_creation_time_then_id_and_keeps_kinds_apart) {
   EXPECT_TRUE(store().list(Kind::gateway)->empty());
 }
 
-TEST_P(StoreContract, gives_each_record_as_it_would_list_it_but_for_its_keys) {
+TEST_P(StoreContract, gives_each_record_of_every_kind_as_it_would_list_it_but_for_its_keys) {
   commit({create("b", {{"dns", "b"}}, "cw1a2b", 2), create("a", {}, "s12345", 1),
           Create{.kind = Kind::node, .id = "n", .created_at = at(0)}});
   std::vector<Record> listed = *store().list(Kind::claim);
+  for (const Record& node : *store().list(Kind::node)) listed.push_back(node);
   std::vector<Record> given;
-  ASSERT_TRUE(
-      store().each(Kind::claim, [&given](const Record& record) { given.push_back(record); }));
+  ASSERT_TRUE(store().each([&given](const Record& record) { given.push_back(record); }));
   for (Record& record : listed) record.keys.clear();
   for (Record& record : given) record.keys.clear();
-  EXPECT_EQ(given, listed);
-  EXPECT_EQ(given.size(), 2u);
+  EXPECT_EQ(given.size(), 3u);
+  EXPECT_TRUE(std::is_permutation(given.begin(), given.end(), listed.begin(), listed.end()));
 }
 
 TEST_P(StoreContract, filters_a_list_by_organization_with_the_right_keys) {

@@ -17,6 +17,10 @@ constexpr std::string_view by_id =
 constexpr std::string_view all_of_kind =
     "SELECT kind, id, organization, spec, status, version, revision, created_at FROM resources"
     " WHERE kind = ? ORDER BY created_at, id";
+// As the rows lie in the file.
+constexpr std::string_view all_there_is =
+    "SELECT kind, id, organization, spec, status, version, revision, created_at FROM resources"
+    " NOT INDEXED";
 constexpr std::string_view all_of_organization =
     "SELECT kind, id, organization, spec, status, version, revision, created_at FROM resources"
     " WHERE kind = ? AND organization = ? ORDER BY created_at, id";
@@ -90,8 +94,8 @@ class Readers::Snapshot {
     return read_all(query, kind);
   }
 
-  Result<void> each(Kind kind, const std::function<void(const Record&)>& take) {
-    Query query(*connection_, all_of_kind, number(kind));
+  Result<void> each(const std::function<void(const Record&)>& take) {
+    Query query(*connection_, all_there_is);
     Record record;  // whose texts keep their memory from row to row
     int outcome = SQLITE_DONE;
     while ((outcome = query.step()) == SQLITE_ROW) {
@@ -212,10 +216,10 @@ Result<std::vector<Record>> Readers::list(Kind kind, std::string_view organizati
   return snapshot.list(kind, organization);
 }
 
-Result<void> Readers::each(Kind kind, const std::function<void(const Record&)>& take) {
+Result<void> Readers::each(const std::function<void(const Record&)>& take) {
   Snapshot snapshot(*this);
   TRY(snapshot.begun());
-  return snapshot.each(kind, take);
+  return snapshot.each(take);
 }
 
 Result<std::optional<Record>> Readers::find(const UniqueKey& key) {

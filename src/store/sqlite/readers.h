@@ -27,7 +27,7 @@ class Readers {
 
   Result<std::optional<Record>> get(Kind kind, std::string_view id);
   Result<std::vector<Record>> list(Kind kind, std::string_view organization);
-  Result<void> each(Kind kind, const std::function<void(const Record&)>& take);
+  Result<void> each(const std::function<void(const Record&)>& take);
   Result<std::optional<Record>> find(const UniqueKey& key);
   Result<Changes> changes_since(std::uint64_t revision, std::size_t limit);
 

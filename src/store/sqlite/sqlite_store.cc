@@ -85,8 +85,8 @@ class SqliteStore final : public Store {
   Result<std::vector<Record>> list(Kind kind, std::string_view organization) override {
     return readers_->list(kind, organization);
   }
-  Result<void> each(Kind kind, const std::function<void(const Record&)>& take) override {
-    return readers_->each(kind, take);
+  Result<void> each(const std::function<void(const Record&)>& take) override {
+    return readers_->each(take);
   }
   Result<std::optional<Record>> find(const UniqueKey& key) override { return readers_->find(key); }
   Result<Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
