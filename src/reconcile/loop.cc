@@ -71,7 +71,7 @@ Loop::Loop(const Clock& clock, Random& random, const Log& log, store::Store& sto
       gateways_(clock, log, store, world_, options_.is_wandb_configured),
       deployments_(clock, log, store, world_, capacity_, states_, actions_, scaler_, serving_,
                    hooks_, options_),
-      orphans_(log, world_, states_, actions_, options_.sweep_interval),
+      orphans_(clock, log, world_, states_, actions_, options_.sweep_interval),
       queue_(random, {options_.failure_delay_first, options_.failure_delay_max}),
       next_resync_(clock.instant()) {
   driver_.set_listener([inbox = inbox_](const model::Id& id) { inbox->put(id); });

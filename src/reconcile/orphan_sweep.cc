@@ -1,5 +1,6 @@
 #include "reconcile/orphan_sweep.h"
 
+#include <algorithm>
 #include <chrono>
 #include <map>
 #include <utility>
@@ -7,7 +8,8 @@
 namespace staithe::reconcile {
 namespace {
 
-constexpr Duration stop_poll_interval = std::chrono::milliseconds{250};
+constexpr Duration stop_poll_interval_min = std::chrono::milliseconds{250};
+constexpr Duration stop_poll_interval_max = std::chrono::seconds{2};
 
 }  // namespace
 
@@ -23,19 +25,18 @@ Outcome OrphanSweep::reconcile() {
       }
     }
   }
-  std::erase_if(named_, [&orphans](const model::Id& id) { return !orphans.contains(id); });
+  const Instant now = clock_.instant();
+  std::erase_if(found_at_, [&orphans](const auto& each) { return !orphans.contains(each.first); });
   Outcome outcome = Outcome::again(interval_);
   for (const auto& [id, deployment_id] : orphans) {
-    if (!actions_.is_under_way(id)) {
-      if (named_.insert(id).second) {
-        log_.warning("an engine without a record is stopped", {{"replica", id}});
-      }
-      actions_.stop(deployment_id, {}, id);
-    }
+    const auto [found, is_new] = found_at_.try_emplace(id, now);
+    if (is_new) log_.warning("an engine without a record is stopped", {{"replica", id}});
+    if (!actions_.is_under_way(id)) actions_.stop(deployment_id, {}, id);
     if (std::optional<Error> error = actions_.take_error(id)) {
       outcome.error = std::move(error);
     } else if (!actions_.is_gone(id)) {
-      outcome.look_again(stop_poll_interval);
+      outcome.look_again(
+          std::clamp(now - found->second, stop_poll_interval_min, stop_poll_interval_max));
     }
     if (!actions_.is_under_way(id)) actions_.forget(id);
   }

@@ -1,7 +1,8 @@
 #pragma once
 
-#include <set>
+#include <map>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "reconcile/driver_actions.h"
 #include "reconcile/outcome.h"
@@ -15,19 +16,25 @@ namespace staithe::reconcile {
 // may be judged by them.
 class OrphanSweep {
  public:
-  OrphanSweep(const Log& log, World& world, ReplicaStates& states, DriverActions& actions,
-              Duration interval)
-      : log_(log), world_(world), states_(states), actions_(actions), interval_(interval) {}
+  OrphanSweep(const Clock& clock, const Log& log, World& world, ReplicaStates& states,
+              DriverActions& actions, Duration interval)
+      : clock_(clock),
+        log_(log),
+        world_(world),
+        states_(states),
+        actions_(actions),
+        interval_(interval) {}
 
   Outcome reconcile();
 
  private:
+  const Clock& clock_;
   const Log& log_;
   World& world_;
   ReplicaStates& states_;
   DriverActions& actions_;
   const Duration interval_;
-  std::set<model::Id> named_;  // in the log; stopping one may take many tries
+  std::map<model::Id, Instant> found_at_;  // of those that are there; stopping one may take long
 };
 
 }  // namespace staithe::reconcile
