@@ -205,6 +205,14 @@ TEST(PlanDeployment, tries_the_hopeless_again_only_in_error) {
   EXPECT_EQ(plan_deployment(view).start, (Ids{"a"}));
 }
 
+TEST(PlanDeployment, what_wants_no_replicas_cannot_fail_by_those_it_had) {
+  Scene view = view_of(1, {replica("a", new_hash, ReplicaPhase::failed)});
+  view.replicas[0].state->is_terminal = true;
+  EXPECT_EQ(report_deployment(view, plan_deployment(view)).facts.problem, Problem::terminal);
+  view.deployment.spec.disabled = true;
+  EXPECT_EQ(report_deployment(view, plan_deployment(view)).facts.problem, Problem::none);
+}
+
 TEST(PlanDeployment, P03_keeps_the_old_replica_until_the_new_one_is_ready) {
   Scene view = view_of(1, {replica("old", old_hash, ReplicaPhase::ready)}, {node_with("n1", {1})});
   DeploymentPlan plan = plan_deployment(view);

@@ -104,7 +104,8 @@ class Reporter {
     report.facts.is_settled = spec_.disabled ? view_.replicas.empty()
                                              : tally_.ready_current >= min_ && !tally_.is_old_left;
     report.facts.is_minimum_met = tally_.ready + tally_.coming_back >= min_;
-    report.facts.problem = tally_.problem;
+    // What is left of the replicas that it had says nothing about one that wants none.
+    report.facts.problem = spec_.disabled ? Problem::none : tally_.problem;
 
     const model::Status status = view_.deployment.status.status;
     if (status == model::Status::deleting || status == model::Status::failed) {
