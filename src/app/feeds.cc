@@ -1,7 +1,5 @@
 #include "app/feeds.h"
 
-#include <algorithm>
-#include <iterator>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -25,9 +23,8 @@ gateway::Routing routing_of(const model::GatewaySpec& spec) {
 
 // Takes what a record says now (nothing: it is gone). Most changes of a record are news of its
 // status, which no route is made of.
-template <typename T>
-void put_in(std::map<model::Id, T>& table, const model::Id& id, std::optional<T> after,
-            bool& is_changed) {
+template <typename Table, typename T>
+void put_in(Table& table, const model::Id& id, std::optional<T> after, bool& is_changed) {
   const auto found = table.find(id);
   if (!after) {
     is_changed |= found != table.end();
@@ -159,8 +156,7 @@ Result<void> Feeds::reload() {
   TRY_ASSIGN(const store::Changes changes, store_.changes_since(UINT64_MAX, 1));
   std::optional<Error> unreadable;
   decltype(gateways_) gateways;
-  // Sorted before they become a map: that is many times faster than to find each its place.
-  std::vector<std::pair<model::Id, RoutedDeployment>> deployments;
+  decltype(deployments_) deployments;
   TRY(store_.each([&](const store::Record& record) {
     if (record.kind == store::Kind::gateway) {
       auto gateway = store::decode_gateway(record);
@@ -172,7 +168,7 @@ Result<void> Feeds::reload() {
     } else if (record.kind == store::Kind::deployment) {
       auto deployment = store::decode_deployment_headline(record);
       if (deployment) {
-        deployments.emplace_back(record.id, routed(deployment->value));
+        deployments.emplace(record.id, routed(deployment->value));
       } else if (!unreadable) {
         unreadable = std::move(deployment).error();
       }
@@ -180,11 +176,7 @@ Result<void> Feeds::reload() {
   }));
   if (unreadable) return *std::move(unreadable);
   gateways_ = std::move(gateways);
-  std::sort(deployments.begin(), deployments.end(),
-            [](const auto& left, const auto& right) { return left.first < right.first; });
-  deployments_.clear();
-  deployments_.insert(std::make_move_iterator(deployments.begin()),
-                      std::make_move_iterator(deployments.end()));
+  deployments_ = std::move(deployments);
   are_tokens_stale_ = true;
   are_routes_stale_ = true;
   revision_ = changes.revision;

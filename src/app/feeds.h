@@ -8,6 +8,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "auth/token_table.h"
@@ -80,8 +81,8 @@ class Feeds {
 
   // Of the feed's thread (and start()).
   std::uint64_t revision_ = 0;
-  std::map<model::Id, gateway::GatewayRoute> gateways_;  // without their deployments
-  std::map<model::Id, RoutedDeployment> deployments_;
+  std::map<model::Id, gateway::GatewayRoute> gateways_;          // without their deployments
+  std::unordered_map<model::Id, RoutedDeployment> deployments_;  // there may be very many
   bool are_tokens_stale_ = false;
   bool are_routes_stale_ = false;
 
