@@ -83,7 +83,7 @@ Outcome DeploymentReconciler::reconcile(const model::Id& id) {
   serving_.publish(id);
   const DeploymentView after = observe(id);
   watch(after, outcome);
-  if (Result<void> done = report(after, plan); !done) {
+  if (Result<void> done = report(after, plan, outcome); !done) {
     return outcome_of_failed_commit(done.error());
   }
   return outcome;
@@ -283,7 +283,8 @@ void DeploymentReconciler::watch(const DeploymentView& view, Outcome& outcome) c
   }
 }
 
-Result<void> DeploymentReconciler::report(const DeploymentView& view, const DeploymentPlan& plan) {
+Result<void> DeploymentReconciler::report(const DeploymentView& view, const DeploymentPlan& plan,
+                                          Outcome& outcome) {
   const model::Id& id = view.deployment.spec.id;
   const auto* deployment = world_.find_deployment(id);
   if (deployment == nullptr) return {};
@@ -295,6 +296,11 @@ Result<void> DeploymentReconciler::report(const DeploymentView& view, const Depl
   const model::Status next = next_status(before, after.was_ready, report.facts);
   update_status(after, next, std::move(report.conditions), report.detail, clock_.now());
   if (after == deployment->value.status) return {};
+  const Duration age = after.updated_at - deployment->value.status.updated_at;
+  if (age < options_.rewording_interval && is_rewording(deployment->value.status, after)) {
+    outcome.look_again(options_.rewording_interval - age);
+    return {};
+  }
 
   store::Transaction transaction{store::Update{.kind = Kind::deployment,
                                                .id = id,

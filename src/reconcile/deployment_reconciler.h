@@ -61,7 +61,7 @@ class DeploymentReconciler {
   bool stop(const SeenReplica& replica, Outcome& outcome);
   bool may_stop(const SeenReplica& replica, Outcome& outcome);
   void watch(const DeploymentView& view, Outcome& outcome) const;
-  Result<void> report(const DeploymentView& view, const DeploymentPlan& plan);
+  Result<void> report(const DeploymentView& view, const DeploymentPlan& plan, Outcome& outcome);
   Result<void> finish(const model::Id& id);
 
   const Clock& clock_;

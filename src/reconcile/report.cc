@@ -73,6 +73,17 @@ std::vector<Condition> life_cycle_conditions(Status status, bool was_ready,
   CHECK_THAT(false, "a status that does not exist");
 }
 
+bool is_rewording(model::StatusBase before, model::StatusBase after) {
+  for (model::StatusBase* status : {&before, &after}) {
+    status->updated_at = {};
+    for (Condition& condition : status->conditions) {
+      condition.message.clear();
+      condition.last_update_time = {};
+    }
+  }
+  return before == after;
+}
+
 bool update_status(model::StatusBase& status, Status next, std::vector<Condition> conditions,
                    const std::string& detail, Timestamp now) {
   bool is_visible = status.status != next;

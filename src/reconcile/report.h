@@ -36,6 +36,10 @@ bool update_status(model::StatusBase& status, model::Status next,
                    std::vector<model::Condition> conditions, const std::string& detail,
                    Timestamp now);
 
+// Whether `after` says what `before` does in other words: they differ in nothing but messages and
+// times, by which no program decides.
+bool is_rewording(model::StatusBase before, model::StatusBase after);
+
 // All conditions but Ready and Progressing, to be kept as they are.
 std::vector<model::Condition> aspects_of(const std::vector<model::Condition>& conditions);
 

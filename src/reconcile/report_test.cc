@@ -81,5 +81,19 @@ TEST(UpdateStatus, drops_conditions_that_no_longer_apply) {
   EXPECT_EQ(status.conditions.size(), 2U);
 }
 
+TEST(UpdateStatus, words_and_times_alone_are_a_rewording) {
+  model::StatusBase before;
+  update_status(before, creating, {}, "1 of 3 ready", Timestamp{});
+  model::StatusBase after = before;
+  update_status(after, creating, {}, "2 of 3 ready", Timestamp{std::chrono::seconds{5}});
+  ASSERT_NE(before, after);
+  EXPECT_TRUE(is_rewording(before, after));
+  update_status(after, updating, {}, "2 of 3 ready", Timestamp{std::chrono::seconds{5}});
+  EXPECT_FALSE(is_rewording(before, after));
+  after = before;
+  after.generation += 1;
+  EXPECT_FALSE(is_rewording(before, after));
+}
+
 }  // namespace
 }  // namespace staithe::reconcile

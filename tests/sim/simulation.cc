@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "reconcile/loop_options.h"
 #include "sim/settled.h"
 
 namespace staithe::sim {
@@ -19,7 +20,7 @@ constexpr Duration hung_settle_max = 5min;
 constexpr Duration look_interval = 5s;
 constexpr Duration idle_time = 60s;
 constexpr std::uint64_t idle_steps_max = 40;
-constexpr std::uint64_t restless_steps_max = 200;  // more for each that is tried again and again
+constexpr std::uint64_t restless_steps_max = 300;  // more for each that is tried again and again
 constexpr std::uint64_t ticks_max = 400'000;
 
 class Simulation {
@@ -118,6 +119,8 @@ class Simulation {
 
   void be_idle() {
     stage_.trace.note("everything is settled");
+    // The last words about it may still be held back.
+    run_until(stage_.now() + reconcile::LoopOptions{}.rewording_interval);
     const std::uint64_t commits = disk_.commits_of_loop;
     const std::uint64_t steps = process_->steps;
     const std::size_t restless = look().restless_count();
