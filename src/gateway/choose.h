@@ -1,7 +1,13 @@
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
 #include "base/clock.h"
 #include "base/random.h"
+#include "gateway/affinity.h"
+#include "gateway/prefix.h"
 #include "gateway/route_table.h"
 
 namespace staithe::gateway {
@@ -23,5 +29,69 @@ const ServedDeployment& choose_unready_deployment(const ServedModel& model);
 // into it only if there is no other. Null when there is none but `excluded`.
 const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now, Random& random,
                                     const ReplicaLoad* excluded = nullptr);
+
+struct ChooseOptions {
+  // What a replica's prefix cache is taken to hold of prompts, in bytes: about four to a token.
+  std::uint64_t cache_bytes_per_replica = 4 * 1024 * 1024;
+  // No replica gets a request that would give it more of them than this part of the mean, and one.
+  std::uint32_t load_percent_max = 125;
+  // What an answer in the making slows its replica down by, as bytes of a prompt to be read.
+  std::uint64_t running_bytes = 2048;
+  // How much dearer than waiting reading is: reading a prompt anew costs the fleet, waiting for
+  // others costs this request alone.
+  std::uint32_t reading_percent = 400;
+};
+
+// What the choice of a replica may know of a request.
+struct ReplicaQuery {
+  const Prefix* prompt = nullptr;  // null or empty: none was found
+  std::uint64_t session = 0;       // a hash of what the client calls its session; 0: nothing
+  const ReplicaLoad* excluded = nullptr;
+};
+
+enum class ChoiceReason : std::uint8_t {
+  only,     // there was no other
+  session,  // it has this session
+  prefix,   // it has read the most of this prompt, for what it has to do
+  load,     // it has the least to do
+};
+std::string_view choice_reason_name(ChoiceReason reason);
+
+struct ReplicaChoice {
+  const ServedReplica* replica = nullptr;  // null when there is none but the excluded one
+  ChoiceReason reason = ChoiceReason::load;
+  std::size_t prompt_bytes = 0;
+  std::size_t cached_bytes = 0;  // of it, by our books
+  bool is_without_hints = true;  // no engine has told its state lately; our own counts decided
+
+  std::size_t unread_bytes() const { return prompt_bytes - cached_bytes; }
+};
+
+// Chooses the replica that has the least to do until it has read the prompt, and for the others
+// that it serves: what it has yet to read of the prompts before, what it would have to read of this
+// one beyond what its cache should hold, and the answers it is making. Ties by chance. A replica
+// that has much more than its share of the requests in flight gets none, however much it has
+// cached. Replicas that are avoided come into it only if there is no other.
+//
+// Where nothing is known of prompts this is the least number of requests in flight. What an engine
+// says of itself counts while it is fresh, and only to see requests that did not come through here.
+//
+// Does nothing but read, compute and write to the table, so that a simulation chooses by this very
+// code. Any thread.
+class ReplicaChooser {
+ public:
+  explicit ReplicaChooser(AffinityTable& table, const ChooseOptions& options = {})
+      : table_(table), options_(options) {}
+
+  // Takes it that the request is sent there: the table remembers.
+  ReplicaChoice choose(const ServedDeployment& deployment, const ReplicaQuery& query, Instant now,
+                       Random& random);
+
+ private:
+  std::size_t cached_bytes(const ReplicaLoad& load, const AffinityTable::Holders& holders) const;
+
+  AffinityTable& table_;
+  const ChooseOptions options_;
+};
 
 }  // namespace staithe::gateway

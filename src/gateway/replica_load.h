@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <map>
@@ -10,6 +11,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "gateway/hints.h"
 #include "net/http_client.h"
 
 namespace staithe::gateway {
@@ -18,10 +20,28 @@ namespace staithe::gateway {
 // On a cache line of its own, since every request on every core counts here.
 class alignas(64) ReplicaLoad {
  public:
-  explicit ReplicaLoad(std::string id) : id_(std::move(id)) {}
+  // `number` stands for the replica where its id would be too long; see AffinityTable.
+  explicit ReplicaLoad(std::string id, std::uint32_t number = 0)
+      : number_(number), id_(std::move(id)) {}
 
   const std::string& id() const { return id_; }
+  std::uint32_t number() const { return number_; }
   std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  // All that the replica had to read of prompts, ever: the time by which its cache ages.
+  std::uint64_t read_bytes() const { return read_bytes_.load(std::memory_order_relaxed); }
+
+  // How long the replica will be busy with the prompts it was sent, by the books: each takes its
+  // length times the pace that first bytes have shown, one after the other, and each first byte
+  // puts right what was expected of those behind it.
+  Duration backlog(Instant now) const {
+    return std::max(Duration{0},
+                    Instant{Duration{read_up_to_.load(std::memory_order_relaxed)}} - now);
+  }
+  // The pace: nanoseconds for each byte of a prompt.
+  double ns_per_byte() const;
+
+  EngineHints& hints() { return hints_; }
+  const EngineHints& hints() const { return hints_; }
 
   // A replica that could not be connected to is avoided for a short while.
   bool is_avoided(Instant now) const {
@@ -35,9 +55,24 @@ class alignas(64) ReplicaLoad {
  private:
   friend class InFlight;
 
-  const std::string id_;
+  void expect(std::uint64_t bytes, Instant now);
+  void learn_pace(std::uint64_t bytes, Instant sent_at, Instant now);
+  void correct(Duration late);
+  Duration corrected_by() const { return Duration{corrected_by_.load(std::memory_order_relaxed)}; }
+
   std::atomic<std::uint32_t> in_flight_{0};
+  std::atomic<std::uint64_t> read_bytes_{0};
   std::atomic<Instant::rep> avoided_until_{0};
+  // Times on the way to an estimate. Loops that write them at once lose one another's news, which
+  // the next first byte makes up for.
+  std::atomic<Instant::rep> read_up_to_{0};     // when all prompts will have been read
+  std::atomic<Duration::rep> corrected_by_{0};  // what first bytes have moved that by, in sum
+  std::atomic<Instant::rep> first_byte_at_{0};  // the last
+  std::atomic<std::uint64_t> paced_bytes_{0};   // of prompts, and how long they took: the pace
+  std::atomic<std::uint64_t> paced_ns_{0};
+  const std::uint32_t number_;
+  EngineHints hints_;
+  const std::string id_;
 };
 
 // One request at one replica, counted from the choice of the replica until this guard goes. The
@@ -45,11 +80,21 @@ class alignas(64) ReplicaLoad {
 class InFlight {
  public:
   InFlight() = default;
-  InFlight(std::shared_ptr<ReplicaLoad> load, Gauge& gauge);
+  // `unread_bytes` is what the replica has to read anew of the prompt.
+  struct Prompt {
+    std::uint64_t unread_bytes = 0;
+    Instant sent_at;
+  };
+  InFlight(std::shared_ptr<ReplicaLoad> load, Gauge& gauge, const Prompt& prompt);
+  InFlight(std::shared_ptr<ReplicaLoad> load, Gauge& gauge)
+      : InFlight(std::move(load), gauge, Prompt{}) {}
   InFlight(InFlight&& other) noexcept;
   InFlight& operator=(InFlight&& other) noexcept;
   ~InFlight() { release(); }
 
+  // The first byte of a streamed answer is there, so the prompt has been read. Answers that come
+  // whole do not tell when it was.
+  void answer_begun(Instant now);
   void release();
   ReplicaLoad* load() const { return load_.get(); }
   const std::shared_ptr<ReplicaLoad>& shared_load() const { return load_; }
@@ -57,6 +102,9 @@ class InFlight {
  private:
   std::shared_ptr<ReplicaLoad> load_;
   Gauge* gauge_ = nullptr;
+  Prompt prompt_;
+  Instant expected_at_;  // the first byte; without the corrections up to then
+  bool is_answered_ = true;
 };
 
 // The loads of all replicas by id. A load lives as long as a route table or a running request names
@@ -75,8 +123,9 @@ class ReplicaLoads {
     std::weak_ptr<ReplicaLoad> load;
     net::Endpoint endpoint;
   };
-  mutable std::mutex mutex_;  // guards by_id_
+  mutable std::mutex mutex_;  // guards what follows
   std::map<std::string, Entry, std::less<>> by_id_;
+  std::uint32_t next_number_ = 1;
 };
 
 }  // namespace staithe::gateway
