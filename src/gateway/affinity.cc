@@ -1,9 +1,10 @@
 #include "gateway/affinity.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
 #include <atomic>
 #include <bit>
-#include <cstdlib>
 
 #include "base/check.h"
 
@@ -46,11 +47,15 @@ std::uint64_t stamp_of(std::uint64_t slot) {
   return slot & ((1ull << stamp_bits) - 1);
 }
 
-}  // namespace
-
-void AffinityTable::Free::operator()(std::uint64_t* words) const {
-  std::free(words);
+std::uint64_t* map_zeros(std::size_t size_bytes) {
+  void* const words = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  CHECK(words != MAP_FAILED);
+  ::madvise(words, size_bytes, MADV_HUGEPAGE);  // not everywhere, and not needed
+  return static_cast<std::uint64_t*>(words);
 }
+
+}  // namespace
 
 const AffinityTable::Holder* AffinityTable::Holders::find(std::uint32_t replica) const {
   for (const Holder& one : all()) {
@@ -59,18 +64,19 @@ const AffinityTable::Holder* AffinityTable::Holders::find(std::uint32_t replica)
   return nullptr;
 }
 
-// Zeroed memory of this size comes from the kernel untouched, page by page as it is used.
+// Memory comes from the kernel as zeros, when it is used. Look-ups go all over it, so that large
+// pages save much of what they cost.
 AffinityTable::AffinityTable(std::size_t bytes_max)
     : line_count_(std::bit_floor(std::max(bytes_max, bytes_min)) / line_bytes),
-      words_(static_cast<std::uint64_t*>(std::calloc(line_count_, line_bytes))) {
-  CHECK(words_ != nullptr);
-}
+      words_(map_zeros(size_bytes())) {}
 
-AffinityTable::~AffinityTable() = default;
+AffinityTable::~AffinityTable() {
+  ::munmap(words_, size_bytes());
+}
 
 // Lines go by pairs; a hash lives in either of its pair. The low bits choose, the high are the tag.
 AffinityTable::Line AffinityTable::home(std::uint64_t hash) const {
-  return words_.get() + (hash & (line_count_ - 1) & ~std::uint64_t{1}) * line_words;
+  return words_ + (hash & (line_count_ - 1) & ~std::uint64_t{1}) * line_words;
 }
 
 AffinityTable::Line AffinityTable::seek(std::uint64_t hash) const {

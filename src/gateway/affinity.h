@@ -2,7 +2,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
 
@@ -67,11 +66,8 @@ class AffinityTable {
   Line claim(std::uint64_t hash, Instant now);  // there, or in the place of the older
   static void touch_slot(Line line, std::uint32_t replica, std::uint64_t stamp);
 
-  struct Free {
-    void operator()(std::uint64_t* words) const;
-  };
-  std::size_t line_count_;
-  std::unique_ptr<std::uint64_t[], Free> words_;
+  const std::size_t line_count_;
+  std::uint64_t* const words_;
 };
 
 }  // namespace staithe::gateway
