@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <optional>
+#include <utility>
 
 #include "base/encoding.h"
 
@@ -24,19 +25,107 @@ std::size_t end_of_string(std::string_view body, std::size_t begin) {
   return std::min(at + 1, body.size());
 }
 
-Peeked find_in_object(json::document& document, std::string_view body) {
+constexpr std::string_view whole_ask = "\"stream_options\":{\"include_usage\":true},";
+constexpr std::string_view object_ask = "{\"include_usage\":true}";
+constexpr std::string_view member_ask = "\"include_usage\":true,";
+constexpr std::string_view only_member_ask = "\"include_usage\":true";
+constexpr std::string_view value_ask = "true";
+
+std::size_t offset_of(std::string_view token, std::string_view body) {
+  return static_cast<std::size_t>(token.data() - body.data());
+}
+
+// What `stream_options` says, and how it would be made to say more.
+bool read_stream_options(json::value& value, std::string_view body, AnswerWish& wish) {
+  wish.ask = {};
+  json::json_type type;
+  if (value.type().get(type)) return false;
+  const std::size_t begin = offset_of(value.raw_json_token(), body);
+  if (type == json::json_type::null) {
+    wish.ask = object_ask;
+    wish.ask_begin = begin;
+    wish.ask_end = begin + 4;
+    return value.is_null();
+  }
+  if (type != json::json_type::object) return true;  // the engine's to refuse
+  json::object options;
+  if (value.get_object().get(options)) return false;
+  wish.ask = only_member_ask;
+  wish.ask_begin = wish.ask_end = begin + 1;
+  bool is_clear = true;
+  bool is_said = false;
+  for (auto member : options) {
+    json::field field;
+    if (std::move(member).get(field)) return false;
+    std::string_view key;
+    if (field.unescaped_key().get(key)) return false;
+    if (!is_said) wish.ask = member_ask;
+    // With usage it would bring some in every event, which nobody asked for.
+    is_clear &= key != "continuous_usage_stats";
+    if (key != "include_usage") continue;
+    is_clear &= !is_said;
+    is_said = true;
+    bool is_wanted = false;
+    const std::size_t at = offset_of(field.value().raw_json_token(), body);
+    if (field.value().get_bool().get(is_wanted)) {
+      is_clear = false;
+      continue;
+    }
+    wish.is_usage_wanted |= is_wanted;
+    wish.ask = value_ask;
+    wish.ask_begin = at;
+    wish.ask_end = at + std::string_view("false").size();
+  }
+  if (!is_clear || wish.is_usage_wanted) wish.ask = {};
+  return true;
+}
+
+bool is_tokens_max(std::string_view key) {
+  return key == "max_completion_tokens" || key == "max_tokens" || key == "max_output_tokens";
+}
+
+// Takes in what a member says; false if it is no JSON.
+bool read_wish(std::string_view key, json::value& value, std::string_view body, AnswerWish& wish) {
+  if (key == "stream_options") return read_stream_options(value, body, wish);
+  json::json_type type;
+  if (key == "stream") {
+    if (value.type().get(type)) return false;
+    bool is_stream = false;
+    if (type == json::json_type::boolean && value.get_bool().get(is_stream)) return false;
+    wish.is_stream = is_stream;
+  } else if (is_tokens_max(key)) {
+    if (value.type().get(type)) return false;
+    std::uint64_t count = 0;
+    // What is no count is the engine's to refuse.
+    if (type == json::json_type::number && !value.get_uint64().get(count)) wish.tokens_max = count;
+  }
+  return true;
+}
+
+Peeked find_in_object(json::document& document, std::string_view body, AnswerWish* wish) {
   json::object members;
   if (const auto problem = document.get_object().get(members)) {
     return problem == simdjson::INCORRECT_TYPE ? PeekProblem::not_an_object : PeekProblem::not_json;
   }
 
+  if (wish != nullptr) {
+    *wish = {.ask = whole_ask};
+    wish->ask_begin = wish->ask_end = body.find('{') + 1;
+  }
+  bool has_stream_options = false;
   std::optional<ModelField> found;
   for (auto member : members) {
     json::field field;
     if (std::move(member).get(field)) return PeekProblem::not_json;
     std::string_view key;
     if (field.unescaped_key().get(key)) return PeekProblem::not_json;
-    if (key != "model") continue;
+    if (key != "model") {
+      if (wish == nullptr) continue;
+      const bool is_options = key == "stream_options";
+      if (!read_wish(key, field.value(), body, *wish)) return PeekProblem::not_json;
+      if (is_options && std::exchange(has_stream_options, true)) wish->ask = {};
+      continue;
+    }
     if (found) return PeekProblem::repeated;
 
     json::json_type type;
@@ -50,17 +139,19 @@ Peeked find_in_object(json::document& document, std::string_view body) {
   }
   // Anything behind the object makes the body two texts, which no engine should see.
   if (document.current_location().error() != simdjson::OUT_OF_BOUNDS) return PeekProblem::not_json;
+  if (wish != nullptr && wish->ask.empty()) wish->ask_begin = wish->ask_end = 0;
   if (!found || found->name.empty()) return PeekProblem::missing;
   return *std::move(found);
 }
 
-Peeked find_with(json::parser& parser, std::string_view body, std::size_t capacity) {
+Peeked find_with(json::parser& parser, std::string_view body, std::size_t capacity,
+                 AnswerWish* wish) {
   json::document document;
   if (parser.iterate(body, capacity).get(document)) return PeekProblem::not_json;
   json::json_type type;
   if (document.type().get(type)) return PeekProblem::not_json;
   if (type != json::json_type::object) return PeekProblem::not_an_object;
-  return find_in_object(document, body);
+  return find_in_object(document, body, wish);
 }
 
 std::string_view trim(std::string_view text) {
@@ -120,13 +211,13 @@ struct JsonPeek::Impl {
 JsonPeek::JsonPeek() : impl_(std::make_unique<Impl>()) {}
 JsonPeek::~JsonPeek() = default;
 
-Peeked JsonPeek::find_model(std::string& body) {
+Peeked JsonPeek::find_model(std::string& body, AnswerWish* wish) {
   if (body.capacity() < body.size() + padding_bytes) body.reserve(body.size() + padding_bytes);
   if (body.size() <= kept_parser_bytes_max) {
-    return find_with(impl_->parser, body, body.capacity());
+    return find_with(impl_->parser, body, body.capacity(), wish);
   }
   json::parser parser;
-  return find_with(parser, body, body.capacity());
+  return find_with(parser, body, body.capacity(), wish);
 }
 
 Peeked find_model_in_multipart(std::string_view body, std::string_view content_type) {
@@ -180,6 +271,13 @@ void replace_json_model(std::string& body, const ModelField& found, std::string_
 
 void replace_multipart_model(std::string& body, const ModelField& found, std::string_view name) {
   body.replace(found.begin, found.end - found.begin, name);
+}
+
+void follow_replacement(AnswerWish& wish, const ModelField& found, std::size_t body_bytes_before,
+                        std::size_t body_bytes_after) {
+  if (wish.ask_begin < found.end) return;
+  wish.ask_begin = wish.ask_begin - body_bytes_before + body_bytes_after;
+  wish.ask_end = wish.ask_end - body_bytes_before + body_bytes_after;
 }
 
 }  // namespace staithe::gateway

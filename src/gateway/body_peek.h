@@ -29,6 +29,19 @@ enum class PeekProblem : std::uint8_t {
 
 using Peeked = std::variant<ModelField, PeekProblem>;
 
+// What a JSON body asks of its answer.
+struct AnswerWish {
+  bool is_stream = false;
+  // The most tokens it wants for each choice; 0: it does not say.
+  std::uint64_t tokens_max = 0;
+  bool is_usage_wanted = false;  // stream_options.include_usage
+  // What makes the body want it: `ask` in the place of these bytes. Empty: nothing would, without
+  // more changes to the answer.
+  std::string_view ask;
+  std::size_t ask_begin = 0;
+  std::size_t ask_end = 0;
+};
+
 // Finds the top-level member `model` of a JSON body (RFC 8259). Values that it passes over are
 // checked for their brackets and strings only: the engine reads them anyway. One thread; it keeps
 // its working memory from call to call.
@@ -42,8 +55,9 @@ class JsonPeek {
   JsonPeek(const JsonPeek&) = delete;
   JsonPeek& operator=(const JsonPeek&) = delete;
 
-  // Grows the capacity of `body` by the padding if it is short of it; the bytes stay.
-  Peeked find_model(std::string& body);
+  // Grows the capacity of `body` by the padding if it is short of it; the bytes stay. `wish`, if
+  // given, is filled in unless there is a problem with the body.
+  Peeked find_model(std::string& body, AnswerWish* wish = nullptr);
 
  private:
   struct Impl;
@@ -61,5 +75,9 @@ bool is_json(std::string_view content_type);
 // Puts `name` in the place of the found value.
 void replace_json_model(std::string& body, const ModelField& found, std::string_view name);
 void replace_multipart_model(std::string& body, const ModelField& found, std::string_view name);
+
+// Follows `wish` through such a replacement in the body it was read from.
+void follow_replacement(AnswerWish& wish, const ModelField& found, std::size_t body_bytes_before,
+                        std::size_t body_bytes_after);
 
 }  // namespace staithe::gateway
