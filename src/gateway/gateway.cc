@@ -23,7 +23,9 @@ Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
         for (const net::Endpoint& endpoint : old_table.endpoints()) {
           if (!std::binary_search(kept.begin(), kept.end(), endpoint)) client_.forget(endpoint);
         }
-      }) {}
+      }) {
+  if (options_.usage != nullptr) usage_.emplace(*options_.usage);
+}
 
 bool Gateway::claims(const net::RequestHead& head) const {
   return is_for_data_plane(*reader_.table(), head);

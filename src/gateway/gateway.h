@@ -11,6 +11,7 @@
 #include "gateway/body_peek.h"
 #include "gateway/options.h"
 #include "gateway/route_table_slot.h"
+#include "gateway/usage_table.h"
 #include "net/exchange.h"
 #include "net/http_client.h"
 
@@ -40,6 +41,7 @@ class Gateway final : public net::RequestRouter {
   net::HttpClient client_;
   JsonPeek json_peek_;
   RouteTableReader reader_;
+  std::optional<UsageTable> usage_;  // nothing: not counted
 };
 
 }  // namespace staithe::gateway

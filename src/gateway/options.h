@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstddef>
 
+#include "gateway/usage_table.h"
 #include "net/http_client.h"
 
 namespace staithe::gateway {
@@ -21,6 +22,11 @@ struct Options {
   bool is_deployment_shown = true;
   // One log line per request; never with tokens, keys or prompts.
   bool is_access_logged = false;
+  // Where the tokens of requests are counted; null: nowhere. Outlives the gateway.
+  UsageBook* usage = nullptr;
+  // Whether streaming requests that do not ask for usage are made to, without their client
+  // noticing.
+  bool may_ask_for_usage = true;
 };
 
 }  // namespace staithe::gateway

@@ -114,15 +114,17 @@ void ProxyExchange::start(const net::RequestHead& head) {
 }
 
 // Why this caller may not use this gateway.
-std::optional<ApiError> ProxyExchange::admit(const net::RequestHead& head) const {
+std::optional<ApiError> ProxyExchange::admit(const net::RequestHead& head) {
   const ServedGateway& served = *request_->gateway;
   if (served.auth == AuthKind::weights_and_biases) return errors::keys_not_verifiable();
   const auto authorization = head.headers.find("authorization");
-  const auto principal = authorization
-                             ? gateway_.tokens_.authenticate(*authorization, gateway_.clock_.now())
-                             : std::nullopt;
+  auto principal = authorization
+                       ? gateway_.tokens_.authenticate(*authorization, gateway_.clock_.now())
+                       : std::nullopt;
   if (!principal) return errors::unauthorized();
   if (principal->organization != served.organization) return errors::other_organization();
+  request_->caller = {.organization = std::move(principal->organization),
+                      .token_id = std::move(principal->token_id)};
   return std::nullopt;
 }
 
@@ -137,6 +139,12 @@ void ProxyExchange::start_forward(const net::RequestHead& head, Forward forward)
                                               .request_id = request_id_,
                                               .peer_address = exchange_.peer_address(),
                                               .is_secure = exchange_.is_secure()});
+
+  if (gateway_.usage_) {
+    const auto asking = gateway_.options_.may_ask_for_usage ? UsageWatch::Asking::where_known
+                                                            : UsageWatch::Asking::never;
+    usage_ = std::make_unique<UsageWatch>(*gateway_.usage_, request.caller, request.target, asking);
+  }
 
   const bool has_body = head.body.kind != net::BodyFraming::Kind::none;
   if (request.model == nullptr && !has_body) {
@@ -164,6 +172,7 @@ void ProxyExchange::on_body(std::string_view bytes) {
 }
 
 void ProxyExchange::pass_body(std::string_view bytes) {
+  if (usage_ != nullptr) usage_->pass_request(bytes.size());
   if (request_ != nullptr && !request_->is_body_lost) {
     request_->body += bytes;
     request_->is_body_lost = request_->body.size() > passed_bytes_kept_max;
@@ -178,18 +187,20 @@ void ProxyExchange::on_request_end() {
   is_request_whole_ = true;
   if (is_passing_) return upstream_->finish_body();
   if (request_->framing.kind != net::BodyFraming::Kind::none) {
-    const auto error = request_->model == nullptr ? find_model() : rewrite_model();
+    AnswerWish wish;
+    const auto error = request_->model == nullptr ? find_model(wish) : rewrite_model(wish);
     if (error) return refuse(*error);
+    if (usage_ != nullptr) usage_->take_request(request_->body, wish);
   }
   send_upstream();
 }
 
 // The body alone says which model is wanted.
-std::optional<ApiError> ProxyExchange::find_model() {
+std::optional<ApiError> ProxyExchange::find_model(AnswerWish& wish) {
   Request& request = *request_;
   const Peeked peeked = is_multipart_form(request.content_type)
                             ? find_model_in_multipart(request.body, request.content_type)
-                            : gateway_.json_peek_.find_model(request.body);
+                            : gateway_.json_peek_.find_model(request.body, &wish);
   if (const auto* problem = std::get_if<PeekProblem>(&peeked)) {
     return explain(*problem, request.content_type);
   }
@@ -201,12 +212,13 @@ std::optional<ApiError> ProxyExchange::find_model() {
 
 // A header or the path said which model is wanted. Engines check the name in the body, so it is
 // made the same; a body that names none, or is of another kind, is the engine's to judge.
-std::optional<ApiError> ProxyExchange::rewrite_model() {
+std::optional<ApiError> ProxyExchange::rewrite_model(AnswerWish& wish) {
   Request& request = *request_;
   const bool is_form = is_multipart_form(request.content_type);
   const Peeked peeked = is_form ? find_model_in_multipart(request.body, request.content_type)
-                                : gateway_.json_peek_.find_model(request.body);
+                                : gateway_.json_peek_.find_model(request.body, &wish);
   if (const auto* problem = std::get_if<PeekProblem>(&peeked)) {
+    wish = {};
     if (*problem != PeekProblem::repeated) return std::nullopt;
     return explain(*problem, request.content_type);
   }
@@ -215,7 +227,9 @@ std::optional<ApiError> ProxyExchange::rewrite_model() {
   if (is_form) {
     replace_multipart_model(request.body, found, request.model->name);
   } else {
+    const std::size_t bytes_before = request.body.size();
     replace_json_model(request.body, found, request.model->name);
+    follow_replacement(wish, found, bytes_before, request.body.size());
   }
   return std::nullopt;
 }
@@ -259,6 +273,7 @@ void ProxyExchange::send_upstream() {
                                     : errors::replica_broke());
   }
   phase_ = Phase::waiting;
+  if (usage_ != nullptr) usage_->take_model(request.model->name);
   metrics_ = deployment->metrics;
   counters_ = &metrics_->requests;
   in_flight_ = InFlight(replica->load, *metrics_->in_flight);
@@ -335,6 +350,7 @@ void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
   in_flight_.load()->trust();
   // An encoded stream is bytes to us: an event of ours would not fit in.
   is_event_stream_ = is_event_stream(head) && !head.headers.find("content-encoding");
+  if (usage_ != nullptr) usage_->take_answer(head);
 
   net::AnswerHead answer{.status = head.status, .content_length = announced_length(head)};
   add_headers_for_client(head, is_event_stream(head) ? AnswerKind::event_stream : AnswerKind::plain,
@@ -357,10 +373,14 @@ void ProxyExchange::take_answer_body(std::string_view bytes) {
     metrics_->first_byte->observe(
         std::chrono::duration<double>(exchange_.loop().now() - started_).count());
   }
-  if (is_event_stream_) sse_tail_.feed(bytes);
-  exchange_.send_body(bytes);
+  pass_answer_body(usage_ == nullptr ? bytes : usage_->take_answer_body(bytes));
   // A client that stops reading stops the reading from the replica.
   if (exchange_.is_congested()) upstream_->pause();
+}
+
+void ProxyExchange::pass_answer_body(std::string_view bytes) {
+  if (is_event_stream_) sse_tail_.feed(bytes);
+  if (!bytes.empty()) exchange_.send_body(bytes);
 }
 
 void ProxyExchange::on_writable() {
@@ -369,6 +389,7 @@ void ProxyExchange::on_writable() {
 
 void ProxyExchange::take_answer_end() {
   upstream_.reset();
+  if (usage_ != nullptr) pass_answer_body(usage_->finish_answer());
   end(status_);
   exchange_.finish();
 }
@@ -430,7 +451,10 @@ void ProxyExchange::on_cancelled() {
   upstream_.reset();
   in_flight_.release();
   demand_.release();
-  if (phase_ != Phase::over) counters_->count_client_gone();
+  if (phase_ != Phase::over) {
+    counters_->count_client_gone();
+    book_usage(UsageWatch::End::aborted);
+  }
   phase_ = Phase::over;
 }
 
@@ -439,6 +463,7 @@ void ProxyExchange::end(std::uint16_t status) {
   in_flight_.release();
   demand_.release();
   counters_->count(status);
+  book_usage(status < 400 ? UsageWatch::End::complete : UsageWatch::End::failed);
   if (!gateway_.options_.is_access_logged) return;
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(exchange_.loop().now() - started_);
@@ -447,6 +472,12 @@ void ProxyExchange::end(std::uint16_t status) {
                                  {"deployment", counters_->deployment_id()},
                                  {"status", status},
                                  {"ms", took.count()}});
+}
+
+// Only what was sent to an engine is somebody's use of it.
+void ProxyExchange::book_usage(UsageWatch::End how) {
+  if (usage_ == nullptr || metrics_ == nullptr) return;
+  usage_->end(how, counters_->deployment_id(), gateway_.clock_.now());
 }
 
 }  // namespace staithe::gateway

@@ -12,6 +12,7 @@
 #include "gateway/gateway.h"
 #include "gateway/request_plan.h"
 #include "gateway/sse_tail.h"
+#include "gateway/usage_watch.h"
 
 namespace staithe::gateway {
 
@@ -45,6 +46,7 @@ class ProxyExchange final : public net::ExchangeHandler {
     std::shared_ptr<const RouteTable> table;  // keeps the next two
     const ServedGateway* gateway = nullptr;
     const ServedModel* model = nullptr;
+    UsageCaller caller;
     std::string method;
     std::string target;
     std::string content_type;
@@ -69,10 +71,10 @@ class ProxyExchange final : public net::ExchangeHandler {
   };
 
   void start(const net::RequestHead& head);
-  std::optional<ApiError> admit(const net::RequestHead& head) const;
+  std::optional<ApiError> admit(const net::RequestHead& head);
   void start_forward(const net::RequestHead& head, Forward forward);
-  std::optional<ApiError> find_model();
-  std::optional<ApiError> rewrite_model();
+  std::optional<ApiError> find_model(AnswerWish& wish);
+  std::optional<ApiError> rewrite_model(AnswerWish& wish);
 
   std::optional<ApiError> take_newest_table();
   void send_upstream();
@@ -82,6 +84,7 @@ class ProxyExchange final : public net::ExchangeHandler {
 
   void take_answer_head(const net::ResponseHead& head);
   void take_answer_body(std::string_view bytes);
+  void pass_answer_body(std::string_view bytes);
   void take_answer_end();
   void take_failure(const net::ClientFailure& failure);
   void take_upstream_room();
@@ -91,6 +94,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   void refuse(const ApiError& error);
   void send_json(net::AnswerHead& answer, std::string_view json);
   void end(std::uint16_t status);
+  void book_usage(UsageWatch::End how);
 
   Gateway& gateway_;
   net::Exchange& exchange_;
@@ -103,6 +107,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   DeploymentMetrics* metrics_ = nullptr;  // once a deployment is chosen
   const Instant started_;
   std::string request_id_;
+  std::unique_ptr<UsageWatch> usage_;  // null: not counted
   SseTail sse_tail_;
   std::uint16_t status_ = 0;  // of the replica's answer
   Phase phase_ = Phase::collecting;
