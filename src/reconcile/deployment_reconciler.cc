@@ -262,7 +262,6 @@ bool DeploymentReconciler::may_stop(const SeenReplica& replica, Outcome& outcome
 
 // When to look at replicas again whose next change the driver may not tell.
 void DeploymentReconciler::watch(const DeploymentView& view, Outcome& outcome) const {
-  if (view.deployment.status.status == model::Status::failed) return;
   for (const SeenReplica& replica : view.replicas) {
     if (replica.record.draining || !replica.state) continue;
     switch (replica.state->phase) {
