@@ -245,6 +245,7 @@ Outcome Loop::reconcile(const Key& key) {
       return outcome;
     }
     case Kind::token:
+    case Kind::limit:
       break;
   }
   return Outcome::settled();

@@ -17,6 +17,7 @@ int rank(store::Kind kind) {
       return 3;
     case store::Kind::replica:
     case store::Kind::token:
+    case store::Kind::limit:
       return 4;
   }
   return 4;

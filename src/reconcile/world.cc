@@ -110,7 +110,7 @@ Result<void> World::relist() {
 }
 
 Result<void> World::take(const store::Change& change) {
-  if (change.kind == Kind::token) return {};
+  if (change.kind == Kind::token || change.kind == Kind::limit) return {};
   if (change.removed) {
     put(change.kind, change.id, nullptr);
     return {};
@@ -134,6 +134,7 @@ void World::put(Kind kind, const model::Id& id, const store::Record* record) {
     case Kind::replica:
       return put_in(replicas_, key, record, store::decode_replica);
     case Kind::token:
+    case Kind::limit:
       return;
   }
 }

@@ -1,7 +1,6 @@
 #include "store/record_cache.h"
 
 #include <utility>
-#include <variant>
 
 namespace staithe::store {
 
@@ -41,9 +40,9 @@ void RecordCache::forget(const Transaction& transaction) {
   const std::lock_guard lock(mutex_);
   ++generation_;
   for (const Step& step : transaction) {
-    const auto [kind, id] = std::visit(
-        [](const auto& one) { return std::pair<Kind, std::string_view>(one.kind, one.id); }, step);
-    const auto found = by_key_.find(key_of(kind, id));
+    const auto record = record_of(step);
+    if (!record) continue;
+    const auto found = by_key_.find(key_of(record->kind, record->id));
     if (found == by_key_.end()) continue;
     order_.erase(found->second);
     by_key_.erase(found);

@@ -104,6 +104,8 @@ std::string_view kind_name(Kind kind) {
       return "replica";
     case Kind::token:
       return "token";
+    case Kind::limit:
+      return "limit";
   }
   return "record";
 }

@@ -7,9 +7,21 @@
 
 namespace staithe::store {
 
+std::optional<RecordName> record_of(const Step& step) {
+  return std::visit(
+      [](const auto& one) -> std::optional<RecordName> {
+        if constexpr (requires { one.id; }) {
+          return RecordName{one.kind, one.id};
+        } else {
+          return std::nullopt;
+        }
+      },
+      step);
+}
+
 Result<void> Store::each(const std::function<void(const Record&)>& take) {
-  for (const Kind kind :
-       {Kind::claim, Kind::gateway, Kind::deployment, Kind::node, Kind::replica, Kind::token}) {
+  for (const Kind kind : {Kind::claim, Kind::gateway, Kind::deployment, Kind::node, Kind::replica,
+                          Kind::token, Kind::limit}) {
     TRY_ASSIGN(const std::vector<Record> records, list(kind));
     for (const Record& record : records) take(record);
   }

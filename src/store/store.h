@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "store/usage.h"
 
 namespace staithe::store {
 
@@ -23,6 +24,7 @@ enum class Kind : std::uint8_t {
   node = 4,
   replica = 5,
   token = 6,
+  limit = 7,
 };
 
 // A key that at most one record of the whole store may hold, enforced by the database itself.
@@ -81,8 +83,19 @@ struct Expect {
   std::string id;
   std::uint64_t version;
 };
-using Step = std::variant<Create, Update, Remove, Expect>;
+// Adds to what is kept of each row's key. No record changes, so the feed tells nothing of it.
+struct AddUsage {
+  std::vector<UsageRow> rows;
+};
+using Step = std::variant<Create, Update, Remove, Expect, AddUsage>;
 using Transaction = std::vector<Step>;
+
+// The record a step is about; nothing for one that is about none.
+struct RecordName {
+  Kind kind;
+  std::string_view id;
+};
+std::optional<RecordName> record_of(const Step& step);
 
 // Errors of a commit. Each names in `reason` what happened, so that callers can tell them apart:
 // - ALREADY_EXISTS "ID_TAKEN": a Create of a present (kind, id); resources[0].name is the id.
@@ -157,6 +170,9 @@ class Store {
   // Every record there is, in no order: one pass for those who read everything. The records may
   // come without their keys, and `take` must not call the store.
   virtual Result<void> each(const std::function<void(const Record&)>& take);
+
+  // The sums that AddUsage steps have made. A store that wraps another may keep none.
+  virtual Result<std::vector<UsageRow>> usage(const UsageQuery&) { return std::vector<UsageRow>{}; }
 };
 
 }  // namespace staithe::store

@@ -92,8 +92,7 @@ void Witness::see_commit(Writer writer, const store::Transaction& transaction) {
   std::set<std::pair<Kind, std::string>> touched;
   for (const store::Step& step : transaction) {
     if (std::holds_alternative<store::Expect>(step)) continue;
-    touched.insert(
-        std::visit([](const auto& each) { return std::pair(each.kind, each.id); }, step));
+    if (const auto record = store::record_of(step)) touched.emplace(record->kind, record->id);
   }
   for (const auto& [kind, id] : touched) {
     switch (kind) {
@@ -120,6 +119,7 @@ void Witness::see_commit(Writer writer, const store::Transaction& transaction) {
         look_at_replica(id, decoded<model::Replica>(store_, kind, id, store::decode_replica));
         break;
       case Kind::token:
+      case Kind::limit:
         break;
     }
   }

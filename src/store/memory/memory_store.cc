@@ -52,8 +52,14 @@ class MemoryStore::Draft {
     return {};
   }
 
+  Result<void> apply(const AddUsage& step) {
+    usage.insert(usage.end(), step.rows.begin(), step.rows.end());
+    return {};
+  }
+
   std::map<RecordId, std::optional<Record>> records;     // nothing: removed
   std::map<UniqueKey, std::optional<RecordId>> holders;  // nothing: given up
+  std::vector<UsageRow> usage;
 
  private:
   const Record* find(Kind kind, const std::string& id) const {
@@ -137,12 +143,13 @@ Result<Commit> MemoryStore::apply(const Transaction& transaction) {
   for (const Step& step : transaction) {
     TRY(std::visit([&draft](const auto& concrete) { return draft.apply(concrete); }, step));
   }
-  if (!draft.records.empty()) take_over(draft);
+  if (!draft.records.empty() || !draft.usage.empty()) take_over(draft);
   return Commit{revision_};
 }
 
 void MemoryStore::take_over(const Draft& draft) {
   ++revision_;
+  usage_.insert(usage_.end(), draft.usage.begin(), draft.usage.end());
   for (const auto& [id, record] : draft.records) {
     if (record) {
       records_[id] = *record;
@@ -188,6 +195,47 @@ Result<Changes> MemoryStore::changes_since(std::uint64_t revision, std::size_t l
 
 std::unique_ptr<Store::Subscription> MemoryStore::subscribe(std::function<void()> wake) {
   return subscribers_.subscribe(std::move(wake));
+}
+
+Result<std::vector<UsageRow>> MemoryStore::usage(const UsageQuery& query) {
+  const auto is_wanted = [](const std::string& wanted, const std::string& value) {
+    return wanted.empty() || wanted == value;
+  };
+  using Key = std::tuple<Timestamp, std::string, std::string, std::string, std::string>;
+  std::map<Key, UsageRow> sums;
+  const std::lock_guard lock(mutex_);
+  for (const UsageRow& row : usage_) {
+    if (row.hour < query.from || row.hour >= query.to) continue;
+    if (!is_wanted(query.organization, row.organization)) continue;
+    if (!is_wanted(query.token_id, row.token_id)) continue;
+    if (!is_wanted(query.deployment_id, row.deployment_id)) continue;
+    if (!is_wanted(query.model, row.model)) continue;
+    UsageRow key;
+    if (query.period.count() > 0) {
+      key.hour = row.hour - row.hour.time_since_epoch() % query.period;
+    }
+    if (query.is_by_organization) key.organization = row.organization;
+    if (query.is_by_token) key.token_id = row.token_id;
+    if (query.is_by_deployment) key.deployment_id = row.deployment_id;
+    if (query.is_by_model) key.model = row.model;
+    UsageRow& sum =
+        sums.try_emplace({key.hour, key.organization, key.token_id, key.deployment_id, key.model},
+                         key)
+            .first->second;
+    sum.requests += row.requests;
+    sum.aborted += row.aborted;
+    sum.failed += row.failed;
+    sum.estimated += row.estimated;
+    sum.prompt_tokens += row.prompt_tokens;
+    sum.cached_tokens += row.cached_tokens;
+    sum.completion_tokens += row.completion_tokens;
+  }
+  std::vector<UsageRow> rows;
+  for (auto& [key, sum] : sums) {
+    if (rows.size() >= query.rows_max) break;
+    rows.push_back(std::move(sum));
+  }
+  return rows;
 }
 
 }  // namespace staithe::store

@@ -27,6 +27,7 @@ class MemoryStore final : public Store {
   void commit(Transaction transaction, CommitDone done) override;
   Result<Changes> changes_since(std::uint64_t revision, std::size_t limit) override;
   std::unique_ptr<Subscription> subscribe(std::function<void()> wake) override;
+  Result<std::vector<UsageRow>> usage(const UsageQuery& query) override;
 
  private:
   using RecordId = std::pair<Kind, std::string>;
@@ -39,6 +40,7 @@ class MemoryStore final : public Store {
   std::mutex mutex_;  // guards everything down to pruned_to_
   std::map<RecordId, Record> records_;
   std::map<UniqueKey, RecordId> holders_;
+  std::vector<UsageRow> usage_;                   // as they were added
   std::map<RecordId, std::uint64_t> tombstones_;  // the revision of each removal
   std::uint64_t revision_ = 0;
   std::uint64_t pruned_to_ = 0;  // removals up to here may be forgotten

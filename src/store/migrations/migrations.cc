@@ -3,7 +3,7 @@
 namespace staithe::store::migrations {
 
 std::span<const Migration> all() {
-  static const Migration list[] = {{1, sql_0001_initial}};
+  static const Migration list[] = {{1, sql_0001_initial}, {2, sql_0002_usage}};
   return list;
 }
 

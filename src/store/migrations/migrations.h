@@ -13,6 +13,7 @@ struct Migration {
 };
 
 extern const std::string_view sql_0001_initial;
+extern const std::string_view sql_0002_usage;
 
 // All of them, in order.
 std::span<const Migration> all();

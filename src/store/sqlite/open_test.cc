@@ -57,8 +57,8 @@ TEST(OpenSqliteStore, refuses_a_newer_schema_naming_both_versions_and_leaves_it_
   EXPECT_EQ(error.code, Code::failed_precondition);
   EXPECT_EQ(error.reason, "DATABASE_TOO_NEW");
   EXPECT_NE(error.message.find("schema version 42"), std::string::npos);
-  EXPECT_NE(error.message.find("up to version 1"), std::string::npos);
-  run_sql(setting.directory.database(), "UPDATE meta SET value = 1 WHERE name = 'schema_version'");
+  EXPECT_NE(error.message.find("up to version 2"), std::string::npos);
+  run_sql(setting.directory.database(), "UPDATE meta SET value = 2 WHERE name = 'schema_version'");
   EXPECT_TRUE(setting.try_open());
 }
 

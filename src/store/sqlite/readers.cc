@@ -33,6 +33,40 @@ std::int64_t number(Kind kind) {
   return static_cast<std::int64_t>(kind);
 }
 
+// What is not kept apart is one for all rows; an empty text filters nothing.
+constexpr std::string_view usage_sums =
+    "SELECT CASE WHEN ?1 > 0 THEN hour - hour % ?1 ELSE 0 END,"
+    " CASE WHEN ?2 THEN organization ELSE '' END, CASE WHEN ?3 THEN token ELSE '' END,"
+    " CASE WHEN ?4 THEN deployment ELSE '' END, CASE WHEN ?5 THEN model ELSE '' END,"
+    " sum(requests), sum(aborted), sum(failed), sum(estimated), sum(prompt_tokens),"
+    " sum(cached_tokens), sum(completion_tokens) FROM usage"
+    " WHERE hour >= ?6 AND hour < ?7 AND (?8 = '' OR organization = ?8)"
+    " AND (?9 = '' OR token = ?9) AND (?10 = '' OR deployment = ?10) AND (?11 = '' OR model = ?11)"
+    " GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5 LIMIT ?12";
+
+// An hour begins before a moment within it, so a bound is rounded up.
+std::int64_t seconds_of(Timestamp time) {
+  return std::chrono::ceil<std::chrono::seconds>(time).time_since_epoch().count();
+}
+
+UsageRow read_usage(const Query& query) {
+  const auto count = [&query](int column) {
+    return static_cast<std::uint64_t>(query.integer(column));
+  };
+  return {.hour = Timestamp{std::chrono::seconds{query.integer(0)}},
+          .organization = query.text(1),
+          .token_id = query.text(2),
+          .deployment_id = query.text(3),
+          .model = query.text(4),
+          .requests = count(5),
+          .aborted = count(6),
+          .failed = count(7),
+          .estimated = count(8),
+          .prompt_tokens = count(9),
+          .cached_tokens = count(10),
+          .completion_tokens = count(11)};
+}
+
 // Takes over the present row; the keys are another query's.
 void read_record(const Query& query, Record& record) {
   record.kind = static_cast<Kind>(query.integer(0));
@@ -145,6 +179,20 @@ class Readers::Snapshot {
     return cut_changes(std::move(changes), present, limit);
   }
 
+  Result<std::vector<UsageRow>> usage(const UsageQuery& wanted) {
+    const auto flag = [](bool is_set) { return std::int64_t{is_set ? 1 : 0}; };
+    Query query(*connection_, usage_sums, std::int64_t{wanted.period.count()},
+                flag(wanted.is_by_organization), flag(wanted.is_by_token),
+                flag(wanted.is_by_deployment), flag(wanted.is_by_model), seconds_of(wanted.from),
+                seconds_of(wanted.to), wanted.organization, wanted.token_id, wanted.deployment_id,
+                wanted.model, std::uint64_t{wanted.rows_max});
+    std::vector<UsageRow> rows;
+    int outcome = SQLITE_DONE;
+    while ((outcome = query.step()) == SQLITE_ROW) rows.push_back(read_usage(query));
+    if (outcome != SQLITE_DONE) return failure(outcome);
+    return rows;
+  }
+
  private:
   static std::unique_ptr<Connection> borrow(Readers& readers) {
     std::unique_lock lock(readers.mutex_);
@@ -232,6 +280,12 @@ Result<Changes> Readers::changes_since(std::uint64_t revision, std::size_t limit
   Snapshot snapshot(*this);
   TRY(snapshot.begun());
   return snapshot.changes_since(revision, limit);
+}
+
+Result<std::vector<UsageRow>> Readers::usage(const UsageQuery& query) {
+  Snapshot snapshot(*this);
+  TRY(snapshot.begun());
+  return snapshot.usage(query);
 }
 
 }  // namespace staithe::store

@@ -30,6 +30,7 @@ class Readers {
   Result<void> each(const std::function<void(const Record&)>& take);
   Result<std::optional<Record>> find(const UniqueKey& key);
   Result<Changes> changes_since(std::uint64_t revision, std::size_t limit);
+  Result<std::vector<UsageRow>> usage(const UsageQuery& query);
 
  private:
   class Snapshot;

@@ -92,6 +92,9 @@ class SqliteStore final : public Store {
   Result<Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
     return readers_->changes_since(revision, limit);
   }
+  Result<std::vector<UsageRow>> usage(const UsageQuery& query) override {
+    return readers_->usage(query);
+  }
   std::unique_ptr<Subscription> subscribe(std::function<void()> wake) override {
     return subscribers_.subscribe(std::move(wake));
   }

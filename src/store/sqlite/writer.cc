@@ -193,6 +193,27 @@ Result<void> Writer::apply_step(const Expect& step, std::uint64_t) {
   return failure("check a version", outcome);
 }
 
+Result<void> Writer::apply_step(const AddUsage& step, std::uint64_t) {
+  for (const UsageRow& row : step.rows) {
+    const std::int64_t hour =
+        std::chrono::floor<std::chrono::seconds>(row.hour).time_since_epoch().count();
+    Query add(*connection_,
+              "INSERT INTO usage VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+              " ON CONFLICT DO UPDATE SET requests = requests + excluded.requests,"
+              " aborted = aborted + excluded.aborted, failed = failed + excluded.failed,"
+              " estimated = estimated + excluded.estimated,"
+              " prompt_tokens = prompt_tokens + excluded.prompt_tokens,"
+              " cached_tokens = cached_tokens + excluded.cached_tokens,"
+              " completion_tokens = completion_tokens + excluded.completion_tokens",
+              row.organization, hour, row.token_id, row.deployment_id, row.model, row.requests,
+              row.aborted, row.failed, row.estimated, row.prompt_tokens, row.cached_tokens,
+              row.completion_tokens);
+    const int outcome = add.step();
+    if (outcome != SQLITE_DONE) return failure("add usage", outcome);
+  }
+  return {};
+}
+
 Result<void> Writer::take_keys(Kind kind, const std::string& id, std::vector<UniqueKey> keys) {
   std::sort(keys.begin(), keys.end());
   keys.erase(std::unique(keys.begin(), keys.end()), keys.end());

@@ -54,6 +54,7 @@ class Writer {
   Result<void> apply_step(const Update& step, std::uint64_t revision);
   Result<void> apply_step(const Remove& step, std::uint64_t revision);
   Result<void> apply_step(const Expect& step, std::uint64_t revision);
+  Result<void> apply_step(const AddUsage& step, std::uint64_t revision);
   Result<void> take_keys(Kind kind, const std::string& id, std::vector<UniqueKey> keys);
   Error key_taken(const UniqueKey& key);
   Result<void> prune_tombstones();
