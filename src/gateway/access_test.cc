@@ -46,6 +46,23 @@ TEST(Access, A01_a_gateway_whose_keys_cannot_be_verified_takes_none) {
   EXPECT_NE(answer.body.find("Weights & Biases"), std::string::npos);
 }
 
+TEST(Access, only_addresses_of_the_gateways_ranges_may_reach_it) {
+  GatewayWorld world;
+  world.add_engine().script = [](const Message&) { return answer_with("{}"); };
+  world.route.sources = {*IpRange::parse("10.0.0.0/8"), *IpRange::parse("::/0")};
+  world.publish();
+  const Message refused = world.ask(chat());
+  EXPECT_EQ(refused.status(), 403);
+  EXPECT_NE(refused.body.find("address"), std::string::npos);
+  EXPECT_EQ(world.ask(get("/health")).status(), 403);
+  EXPECT_EQ(world.ask(post("/v1/chat/completions", "{}", "X-Forwarded-For: 10.0.0.1\r\n")).status(),
+            403)
+      << "what a client says of itself does not count";
+  world.route.sources.push_back(*IpRange::parse("127.0.0.0/8"));
+  world.publish();
+  EXPECT_EQ(world.ask(chat()).status(), 200);
+}
+
 TEST(Access, A02_a_gateways_health_needs_no_token) {
   GatewayWorld world;
   world.publish();

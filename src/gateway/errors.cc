@@ -53,11 +53,36 @@ ApiError keys_not_verifiable() {
               "to verify them."};
 }
 
+ApiError invalid_wandb_key() {
+  return {.status = 401,
+          .type = invalid_request,
+          .code = "invalid_api_key",
+          .message =
+              "Missing or invalid Weights & Biases API key. Send it as \"Authorization: Bearer "
+              "<key>\"."};
+}
+
+ApiError wandb_unreachable() {
+  return {
+      .status = 503,
+      .type = server_error,
+      .code = "key_not_verified",
+      .message = "Weights & Biases cannot be asked about this API key at the moment. Try again.",
+      .retry_after_s = 5};
+}
+
 ApiError other_organization() {
   return {.status = 403,
           .type = invalid_request,
           .code = "permission_denied",
           .message = "This API access token belongs to another organization than the gateway."};
+}
+
+ApiError source_not_allowed() {
+  return {.status = 403,
+          .type = invalid_request,
+          .code = "permission_denied",
+          .message = "This gateway does not take requests from your address."};
 }
 
 ApiError not_found(std::string message) {
@@ -87,6 +112,22 @@ ApiError too_large(std::size_t bytes_max) {
       .type = invalid_request,
       .code = "request_too_large",
       .message = fmt::format("The request body is larger than the limit of {} bytes.", bytes_max)};
+}
+
+ApiError limit_reached(std::string message, std::uint32_t retry_after_s) {
+  return {.status = 429,
+          .type = "rate_limit_error",
+          .code = "rate_limit_exceeded",
+          .message = std::move(message),
+          .retry_after_s = retry_after_s};
+}
+
+ApiError model_not_allowed(std::string_view name) {
+  return {.status = 403,
+          .type = invalid_request,
+          .code = "permission_denied",
+          .message = fmt::format("This API access token may not call the model `{}`.", shown(name)),
+          .param = "model"};
 }
 
 ApiError replica_broke() {

@@ -28,11 +28,16 @@ namespace errors {
 ApiError bad_request(std::string message, std::string_view param = {});
 ApiError unauthorized();
 ApiError keys_not_verifiable();  // a Weights & Biases gateway on a server that cannot ask W&B
+ApiError invalid_wandb_key();
+ApiError wandb_unreachable();
 ApiError other_organization();
+ApiError source_not_allowed();
 ApiError not_found(std::string message);
 ApiError model_not_found(std::string_view name);
 ApiError method_not_allowed(std::string message, std::string_view allow);
 ApiError too_large(std::size_t bytes_max);
+ApiError limit_reached(std::string message, std::uint32_t retry_after_s);
+ApiError model_not_allowed(std::string_view name);  // to this token
 ApiError replica_broke();
 ApiError model_not_ready(std::string_view name);
 ApiError replica_too_slow();

@@ -3,7 +3,9 @@
 #include <chrono>
 #include <cstddef>
 
+#include "gateway/limits.h"
 #include "gateway/usage_table.h"
+#include "gateway/wandb_keys.h"
 #include "net/http_client.h"
 
 namespace staithe::gateway {
@@ -27,6 +29,10 @@ struct Options {
   // Whether streaming requests that do not ask for usage are made to, without their client
   // noticing.
   bool may_ask_for_usage = true;
+  // How much callers may use; null: as much as they like. Outlives the gateway.
+  LimitBook* limits = nullptr;
+  // Who knows the keys of Weights & Biases; null: such gateways take none. Outlives the gateway.
+  WandbKeys* wandb_keys = nullptr;
 };
 
 }  // namespace staithe::gateway

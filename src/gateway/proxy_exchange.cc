@@ -99,10 +99,17 @@ void ProxyExchange::start(const net::RequestHead& head) {
   const ServedGateway& served = *located.gateway;
   request_->gateway = &served;
   counters_ = served.undecided;
+  if (!served.may_come_from(exchange_.peer_address())) return refuse(errors::source_not_allowed());
   if (is_health_check(head, located.target)) return answer(R"({"status":"ok"})");
+  if (served.auth == AuthKind::weights_and_biases) return ask_whose_key(head);
   if (const auto error = admit(head)) return refuse(*error);
+  proceed(head);
+}
 
-  RequestPlan plan = plan_request(served, head, located.target);
+// The caller may use the gateway.
+void ProxyExchange::proceed(const net::RequestHead& head) {
+  const ServedGateway& served = *request_->gateway;
+  RequestPlan plan = plan_request(served, head, locate(*request_->table, head).target);
   if (const auto* error = std::get_if<ApiError>(&plan)) return refuse(*error);
   if (const auto* list = std::get_if<ListModels>(&plan)) {
     return answer(list->only == nullptr ? served.model_list : draw_model_list(served, *list->only));
@@ -116,7 +123,6 @@ void ProxyExchange::start(const net::RequestHead& head) {
 // Why this caller may not use this gateway.
 std::optional<ApiError> ProxyExchange::admit(const net::RequestHead& head) {
   const ServedGateway& served = *request_->gateway;
-  if (served.auth == AuthKind::weights_and_biases) return errors::keys_not_verifiable();
   const auto authorization = head.headers.find("authorization");
   auto principal = authorization
                        ? gateway_.tokens_.authenticate(*authorization, gateway_.clock_.now())
@@ -126,6 +132,61 @@ std::optional<ApiError> ProxyExchange::admit(const net::RequestHead& head) {
   request_->caller = {.organization = std::move(principal->organization),
                       .token_id = std::move(principal->token_id)};
   return std::nullopt;
+}
+
+ProxyExchange::KeptHead::KeptHead(const net::RequestHead& head)
+    : method(head.method), target(head.target), headers(head.headers), view(head) {
+  view.method = method;
+  view.target = target;
+  view.headers = headers.list();
+}
+
+void ProxyExchange::ask_whose_key(const net::RequestHead& head) {
+  WandbKeys* const keys = gateway_.options_.wandb_keys;
+  if (keys == nullptr) return refuse(errors::keys_not_verifiable());
+  const auto key = auth::bearer_token(head.headers.find("authorization").value_or(""));
+  if (!key) return refuse(errors::invalid_wandb_key());
+  self_ = std::make_shared<ProxyExchange*>(this);
+  auto found = keys->find(
+      *key, [&loop = exchange_.loop(), self = std::weak_ptr(self_)](const KeyAnswer& answer) {
+        loop.post([self, answer] {
+          if (const auto exchange = self.lock()) (*exchange)->take_owner(answer);
+        });
+      });
+  if (const auto* answer = std::get_if<KeyAnswer>(&found)) {
+    if (const auto error = admit_owner(*answer)) return refuse(*error);
+    return proceed(head);
+  }
+  key_wait_ = std::get<WandbKeys::WaitHandle>(std::move(found));
+  kept_head_ = std::make_unique<KeptHead>(head);
+  phase_ = Phase::asking;
+  exchange_.pause_body();
+}
+
+std::optional<ApiError> ProxyExchange::admit_owner(const KeyAnswer& answer) {
+  switch (answer.verdict) {
+    case KeyAnswer::Verdict::valid:
+      // Whoever has a key is a caller of the gateway's organization.
+      request_->caller = {.organization = request_->gateway->organization,
+                          .token_id = "wandb:" + answer.entity};
+      return std::nullopt;
+    case KeyAnswer::Verdict::invalid:
+      return errors::invalid_wandb_key();
+    case KeyAnswer::Verdict::unknown:
+      break;
+  }
+  return errors::wandb_unreachable();
+}
+
+void ProxyExchange::take_owner(const KeyAnswer& answer) {
+  if (phase_ != Phase::asking) return;
+  phase_ = Phase::collecting;
+  const std::unique_ptr<KeptHead> head = std::move(kept_head_);
+  if (const auto error = admit_owner(answer)) return refuse(*error);
+  proceed(head->view);
+  if (phase_ != Phase::collecting) return;
+  if (is_request_whole_) return on_request_end();
+  exchange_.resume_body();
 }
 
 void ProxyExchange::start_forward(const net::RequestHead& head, Forward forward) {
@@ -140,11 +201,7 @@ void ProxyExchange::start_forward(const net::RequestHead& head, Forward forward)
                                               .peer_address = exchange_.peer_address(),
                                               .is_secure = exchange_.is_secure()});
 
-  if (gateway_.usage_) {
-    const auto asking = gateway_.options_.may_ask_for_usage ? UsageWatch::Asking::where_known
-                                                            : UsageWatch::Asking::never;
-    usage_ = std::make_unique<UsageWatch>(*gateway_.usage_, request.caller, request.target, asking);
-  }
+  if (const auto error = meet_limits(head)) return refuse(*error);
 
   const bool has_body = head.body.kind != net::BodyFraming::Kind::none;
   if (request.model == nullptr && !has_body) {
@@ -162,9 +219,38 @@ void ProxyExchange::start_forward(const net::RequestHead& head, Forward forward)
   if (has_body) request.body.reserve(head.body.length + JsonPeek::padding_bytes);
 }
 
+// Takes what the request needs of its caller's limits, and begins to count what it costs.
+std::optional<ApiError> ProxyExchange::meet_limits(const net::RequestHead& head) {
+  Request& request = *request_;
+  if (request.model != nullptr) {
+    if (auto error = check_model()) return error;
+  }
+  if (gateway_.options_.limits != nullptr) {
+    const std::uint64_t tokens =
+        head.body.length / UsageWatch::bytes_per_token + LimitBook::answer_tokens_expected;
+    auto admission =
+        gateway_.options_.limits->admit(request.caller, tokens, exchange_.loop().now());
+    if (auto* error = std::get_if<ApiError>(&admission)) return std::move(*error);
+    limits_ = std::get<std::unique_ptr<LimitGuard>>(std::move(admission));
+  }
+  UsageTable* const table = gateway_.usage_ ? &*gateway_.usage_ : nullptr;
+  if (table == nullptr && limits_ == nullptr) return std::nullopt;
+  const auto asking = gateway_.options_.may_ask_for_usage ? UsageWatch::Asking::where_known
+                                                          : UsageWatch::Asking::never;
+  usage_ = std::make_unique<UsageWatch>(table, request.caller, request.target, asking);
+  return std::nullopt;
+}
+
+std::optional<ApiError> ProxyExchange::check_model() const {
+  LimitBook* const limits = gateway_.options_.limits;
+  const std::string& name = request_->model->name;
+  if (limits == nullptr || limits->may_call(request_->caller, name)) return std::nullopt;
+  return errors::model_not_allowed(name);
+}
+
 void ProxyExchange::on_body(std::string_view bytes) {
   if (phase_ == Phase::over) return;
-  if (is_passing_) return pass_body(bytes);
+  if (is_passing_) return pass_body(bytes);  // none comes while the key is asked about
   if (request_->body.size() + bytes.size() > gateway_.options_.body_bytes_max) {
     return refuse(errors::too_large(gateway_.options_.body_bytes_max));
   }
@@ -185,12 +271,16 @@ void ProxyExchange::pass_body(std::string_view bytes) {
 void ProxyExchange::on_request_end() {
   if (phase_ == Phase::over) return;
   is_request_whole_ = true;
+  if (phase_ == Phase::asking) return;
   if (is_passing_) return upstream_->finish_body();
   if (request_->framing.kind != net::BodyFraming::Kind::none) {
     AnswerWish wish;
     const auto error = request_->model == nullptr ? find_model(wish) : rewrite_model(wish);
     if (error) return refuse(*error);
     if (usage_ != nullptr) usage_->take_request(request_->body, wish);
+    if (limits_ != nullptr) {
+      limits_->expect_tokens(usage_->expected_tokens(wish, LimitBook::answer_tokens_expected));
+    }
   }
   send_upstream();
 }
@@ -207,7 +297,7 @@ std::optional<ApiError> ProxyExchange::find_model(AnswerWish& wish) {
   const std::string& name = std::get<ModelField>(peeked).name;
   request.model = request.gateway->find_model(name);
   if (request.model == nullptr) return errors::model_not_found(name);
-  return std::nullopt;
+  return check_model();
 }
 
 // A header or the path said which model is wanted. Engines check the name in the body, so it is
@@ -448,6 +538,8 @@ void ProxyExchange::send_json(net::AnswerHead& head, std::string_view json) {
 }
 
 void ProxyExchange::on_cancelled() {
+  key_wait_ = {};
+  self_.reset();
   upstream_.reset();
   in_flight_.release();
   demand_.release();
@@ -474,10 +566,14 @@ void ProxyExchange::end(std::uint16_t status) {
                                  {"ms", took.count()}});
 }
 
-// Only what was sent to an engine is somebody's use of it.
+// Only what was sent to an engine is somebody's use of it. The slot is free from here on, and the
+// tokens taken are those that were used.
 void ProxyExchange::book_usage(UsageWatch::End how) {
-  if (usage_ == nullptr || metrics_ == nullptr) return;
-  usage_->end(how, counters_->deployment_id(), gateway_.clock_.now());
+  if (usage_ != nullptr && metrics_ != nullptr) {
+    const UsageTotals used = usage_->end(how, counters_->deployment_id(), gateway_.clock_.now());
+    if (limits_ != nullptr) limits_->settle_tokens(used.prompt_tokens + used.completion_tokens);
+  }
+  limits_.reset();
 }
 
 }  // namespace staithe::gateway

@@ -18,6 +18,8 @@ namespace staithe::gateway {
 
 // One inference request from head to last byte.
 //
+//   asking ──key known──▶ collecting, for gateways whose keys somebody else knows
+//
 //   collecting ──body whole──▶ waiting ──head──▶ streaming ──end or failure──▶ over
 //     │ the body names the       ▲   │ never delivered: once more elsewhere
 //     │ model or is rewritten    └───┘
@@ -38,7 +40,16 @@ class ProxyExchange final : public net::ExchangeHandler {
   void on_cancelled() override;
 
  private:
-  enum class Phase : std::uint8_t { collecting, waiting, streaming, over };
+  enum class Phase : std::uint8_t { asking, collecting, waiting, streaming, over };
+
+  // A request's head, kept until it is known whose key it carries.
+  struct KeptHead {
+    explicit KeptHead(const net::RequestHead& head);
+    std::string method;
+    std::string target;
+    net::OwnedHeaders headers;
+    net::RequestHead view;  // of the above
+  };
 
   // The request as it may have to be sent, kept until that is certain not to happen (again). On the
   // heap, because an open stream lives long without it.
@@ -71,8 +82,14 @@ class ProxyExchange final : public net::ExchangeHandler {
   };
 
   void start(const net::RequestHead& head);
+  void proceed(const net::RequestHead& head);
   std::optional<ApiError> admit(const net::RequestHead& head);
+  void ask_whose_key(const net::RequestHead& head);
+  std::optional<ApiError> admit_owner(const KeyAnswer& answer);
+  void take_owner(const KeyAnswer& answer);
   void start_forward(const net::RequestHead& head, Forward forward);
+  std::optional<ApiError> meet_limits(const net::RequestHead& head);
+  std::optional<ApiError> check_model() const;
   std::optional<ApiError> find_model(AnswerWish& wish);
   std::optional<ApiError> rewrite_model(AnswerWish& wish);
 
@@ -105,9 +122,13 @@ class ProxyExchange final : public net::ExchangeHandler {
   InFlight in_flight_;
   RequestCounters* counters_;
   DeploymentMetrics* metrics_ = nullptr;  // once a deployment is chosen
+  std::unique_ptr<KeptHead> kept_head_;
+  std::shared_ptr<ProxyExchange*> self_;  // for an answer that may come after us
+  WandbKeys::WaitHandle key_wait_;
   const Instant started_;
   std::string request_id_;
-  std::unique_ptr<UsageWatch> usage_;  // null: not counted
+  std::unique_ptr<UsageWatch> usage_;   // null: not counted
+  std::unique_ptr<LimitGuard> limits_;  // null: not limited
   SseTail sse_tail_;
   std::uint16_t status_ = 0;  // of the replica's answer
   Phase phase_ = Phase::collecting;

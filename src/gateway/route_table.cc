@@ -36,6 +36,7 @@ ServedGateway build_gateway(GatewayRoute& route, ReplicaLoads& loads, DemandTabl
                         .auth = route.auth,
                         .routing = route.routing,
                         .header_name = std::move(route.header_name),
+                        .sources = std::move(route.sources),
                         .undecided = &metrics.undecided(route.id)};
   for (DeploymentRoute& deployment : route.deployments) {
     if (deployment.is_disabled) continue;
@@ -68,6 +69,14 @@ std::string fold_host(std::string_view host) {
 const ServedModel* ServedGateway::find_model(std::string_view name) const {
   const auto found = models.find(name);
   return found == models.end() ? nullptr : &found->second;
+}
+
+bool ServedGateway::may_come_from(std::string_view peer_address) const {
+  if (sources.empty()) return true;
+  const auto address = IpAddress::parse(peer_address);
+  return address && std::any_of(sources.begin(), sources.end(), [&address](const IpRange& range) {
+           return range.contains(*address);
+         });
 }
 
 RouteTable::RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/ip_range.h"
 #include "gateway/demand.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/replica_load.h"
@@ -44,6 +45,7 @@ struct GatewayRoute {
   Routing routing = Routing::body;
   std::string header_name;         // for Routing::header
   std::vector<std::string> hosts;  // host names that lead here, without port
+  std::vector<IpRange> sources;    // whose requests are taken; empty: everybody's
   std::vector<DeploymentRoute> deployments;
   bool operator==(const GatewayRoute&) const = default;
 };
@@ -83,11 +85,13 @@ struct ServedGateway {
   AuthKind auth = AuthKind::coreweave;
   Routing routing = Routing::body;
   std::string header_name;
+  std::vector<IpRange> sources;
   StringMap<ServedModel> models;
   std::string model_list;  // the answer to GET /v1/models
   RequestCounters* undecided = nullptr;
 
   const ServedModel* find_model(std::string_view name) const;
+  bool may_come_from(std::string_view peer_address) const;
 };
 
 // Everything the data plane may serve at one moment. Immutable; loops share it.

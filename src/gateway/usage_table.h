@@ -16,7 +16,7 @@ namespace staithe::gateway {
 struct UsageKey {
   Timestamp hour;            // its beginning
   std::string organization;  // the caller's
-  std::string token_id;      // of the caller's token, or "wandb/<entity>"
+  std::string token_id;      // of the caller's token, or "wandb:<entity>"
   std::string deployment_id;
   std::string model;  // as clients call it
   auto operator<=>(const UsageKey&) const = default;

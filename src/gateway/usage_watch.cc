@@ -19,7 +19,7 @@ bool is_json_answer(const net::ResponseHead& head) {
 
 }  // namespace
 
-UsageWatch::UsageWatch(UsageTable& table, UsageCaller caller, std::string_view target,
+UsageWatch::UsageWatch(UsageTable* table, UsageCaller caller, std::string_view target,
                        Asking asking)
     : table_(table),
       caller_(std::move(caller)),
@@ -73,19 +73,25 @@ UsageTotals UsageWatch::totals() const {
   return totals;
 }
 
-void UsageWatch::end(End how, const std::string& deployment_id, Timestamp now) {
-  if (std::exchange(is_booked_, true)) return;
+std::uint64_t UsageWatch::expected_tokens(const AnswerWish& wish,
+                                          std::uint64_t answer_tokens) const {
+  return request_bytes_ / bytes_per_token + (wish.tokens_max > 0 ? wish.tokens_max : answer_tokens);
+}
+
+UsageTotals UsageWatch::end(End how, const std::string& deployment_id, Timestamp now) {
   UsageTotals booked;
   if (is_answered_ || how == End::aborted) booked = totals();
   booked.requests = 1;
   booked.aborted = how == End::aborted ? 1 : 0;
   booked.failed = how == End::failed ? 1 : 0;
-  table_.add({.hour = std::chrono::floor<std::chrono::hours>(now),
-              .organization = caller_.organization,
-              .token_id = caller_.token_id,
-              .deployment_id = deployment_id,
-              .model = model_},
-             booked);
+  if (table_ == nullptr || std::exchange(is_booked_, true)) return booked;
+  table_->add({.hour = std::chrono::floor<std::chrono::hours>(now),
+               .organization = caller_.organization,
+               .token_id = caller_.token_id,
+               .deployment_id = deployment_id,
+               .model = model_},
+              booked);
+  return booked;
 }
 
 }  // namespace staithe::gateway

@@ -30,7 +30,8 @@ class UsageWatch {
   enum class Asking : std::uint8_t { where_known, never };
   static constexpr std::size_t bytes_per_token = 4;  // of a prompt, roughly
 
-  UsageWatch(UsageTable& table, UsageCaller caller, std::string_view target, Asking asking);
+  // `table` may be null: what is found out is for limits alone.
+  UsageWatch(UsageTable* table, UsageCaller caller, std::string_view target, Asking asking);
 
   // The whole body is here. It is changed if usage has to be asked for.
   void take_request(std::string& body, const AnswerWish& wish);
@@ -43,15 +44,17 @@ class UsageWatch {
   // What was kept back, when the answer ends properly.
   std::string_view finish_answer();
 
-  // How it ended. Books it, once.
+  // How it ended. Books it, once, and says what it booked.
   enum class End : std::uint8_t { complete, aborted, failed };
-  void end(End how, const std::string& deployment_id, Timestamp now);
+  UsageTotals end(End how, const std::string& deployment_id, Timestamp now);
 
   // As far as is known. Exact once the engine has told.
   UsageTotals totals() const;
+  // What the request may use, by what it says.
+  std::uint64_t expected_tokens(const AnswerWish& wish, std::uint64_t answer_tokens) const;
 
  private:
-  UsageTable& table_;
+  UsageTable* const table_;
   const UsageCaller caller_;
   std::string model_;
   std::variant<std::monostate, UsageScanner, UsageStream> reader_;
