@@ -197,6 +197,10 @@ void declare(Settings& settings, Config& config) {
                "percent of a replica's concurrency that is meant to be in use");
   settings.add("log-level", config.log_level, "debug, info, warning or error");
   settings.add("access-log", config.access_log, "log one line per gateway request");
+  settings.add("otlp-endpoint", config.otlp_endpoint,
+               "collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; empty: none");
+  settings.add("trace-sample-percent", config.trace_sample_percent,
+               "of requests that come without a trace, so many begin one");
   settings.add("rest-error-code", config.rest_error_code,
                "code in REST error bodies: rpc (google.rpc.Code) or http");
   settings.add("strict-capacity-type", config.strict_capacity_type,
@@ -340,6 +344,7 @@ Result<void> check_autoscaling(const Config& config) {
   TRY(check_between("--autoscale-load-window-starts", config.autoscale_load_window_starts, 0, 100));
   TRY(check_between("--autoscale-tolerance", config.autoscale_tolerance, 0, 50));
   TRY(check_between("--autoscale-utilization", config.autoscale_utilization, 10, 100));
+  TRY(check_between("--trace-sample-percent", config.trace_sample_percent, 0, 100));
   return {};
 }
 

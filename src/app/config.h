@@ -59,6 +59,8 @@ struct Config {
   std::chrono::milliseconds stop_grace{10'000};  // between TERM and KILL of an engine
   std::string log_level = "info";
   bool access_log = false;
+  std::string otlp_endpoint;  // empty: no traces
+  std::uint32_t trace_sample_percent = 100;
 
   // How deployments follow demand between their min and max; reconcile/autoscale.h says what each
   // does.

@@ -21,6 +21,7 @@
 #include "app/feeds.h"
 #include "app/first_token.h"
 #include "app/front.h"
+#include "app/otlp_exporter.h"
 #include "app/served_ports.h"
 #include "app/tls_reload.h"
 #include "auth/token_record.h"
@@ -257,6 +258,12 @@ class Server {
     gateway::RouteTableSlot routes(metrics_);
     gateway::Options gateway_options;
     gateway_options.is_access_logged = config_.access_log;
+    std::unique_ptr<OtlpExporter> exporter;
+    if (!config_.otlp_endpoint.empty()) {
+      TRY_ASSIGN(exporter, OtlpExporter::open(config_.otlp_endpoint, metrics_, log_));
+    }
+    gateway_options.trace = {.sink = exporter.get(),
+                             .sample_percent = config_.trace_sample_percent};
 
     Feeds feeds(clock_, *store_, tokens_, routes, log_, bootstrap_tokens, config_.domain);
     WorkerPool driver_calls("driver-call", driver_calls_max, driver_calls_queued_max);

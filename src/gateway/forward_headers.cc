@@ -73,6 +73,12 @@ bool is_kept_from_client(std::string_view name) {
   return is_one_of(name, names) || net::is_hop_by_hop(name);
 }
 
+// `tracestate` belongs to the trace that `traceparent` names.
+bool is_about_another_trace(std::string_view name, const ForwardedFor& caller) {
+  if (equals_ignoring_case(name, "traceparent")) return true;
+  return !caller.is_trace_continued && equals_ignoring_case(name, "tracestate");
+}
+
 std::string_view scheme_of(const net::RequestHead& head, const ForwardedFor& caller) {
   const std::string_view given = head.headers.find("x-forwarded-proto").value_or("");
   return caller.is_secure || equals_ignoring_case(trim(given), "https") ? "https" : "http";
@@ -110,12 +116,14 @@ StoredHeaders headers_for_engine(const net::RequestHead& head, const ForwardedFo
     }
     if (is_kept_from_engine(field.name) || hop.has(field.name)) continue;
     if (carries_key(field.value, caller.key)) continue;
+    if (!caller.traceparent.empty() && is_about_another_trace(field.name, caller)) continue;
     kept.add(field.name, field.value);
   }
   forwarded_for += caller.peer_address;
   kept.add("X-Forwarded-For", forwarded_for);
   kept.add("X-Forwarded-Proto", scheme_of(head, caller));
   kept.add("X-Request-Id", caller.request_id);
+  if (!caller.traceparent.empty()) kept.add("traceparent", caller.traceparent);
   return kept;
 }
 

@@ -23,7 +23,9 @@ struct ForwardedFor {
   std::string_view key;  // the caller's credential, which no engine may see; or empty
   std::string_view request_id;
   std::string_view peer_address;
-  bool is_secure = false;  // the caller came over TLS
+  std::string_view traceparent;     // of our span; empty: what the client sent passes as it is
+  bool is_trace_continued = false;  // our span is part of the client's trace
+  bool is_secure = false;           // the caller came over TLS
 };
 
 // The fields of a client's request that an engine gets: without hop-by-hop fields, credentials,

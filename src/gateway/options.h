@@ -4,6 +4,7 @@
 #include <cstddef>
 
 #include "gateway/limits.h"
+#include "gateway/request_span.h"
 #include "gateway/usage_table.h"
 #include "gateway/wandb_keys.h"
 #include "net/http_client.h"
@@ -29,6 +30,8 @@ struct Options {
   // Whether streaming requests that do not ask for usage are made to, without their client
   // noticing.
   bool may_ask_for_usage = true;
+  // Who takes the spans of requests, and of which. The sink outlives the gateway.
+  TraceOptions trace;
   // How much callers may use; null: as much as they like. Outlives the gateway.
   LimitBook* limits = nullptr;
   // Who knows the keys of Weights & Biases; null: such gateways take none. Outlives the gateway.

@@ -18,6 +18,8 @@ constexpr std::size_t slice_bytes = 64 * 1024;
 // What has gone through is kept for a retry up to this size. Connecting is what may be retried, and
 // until that is done no more than the high-water mark goes through.
 constexpr std::size_t passed_bytes_kept_max = 256 * 1024;
+// What logs and traces call the end of a request whose client left.
+constexpr std::uint16_t status_client_gone = 499;
 // A collected body above this size is let go once it was given away whole.
 constexpr std::size_t given_bytes_kept_max = 1024 * 1024;
 
@@ -70,6 +72,10 @@ std::optional<std::uint64_t> announced_length(const net::ResponseHead& head) {
   return std::nullopt;
 }
 
+bool is_trace_continued(const RequestSpan* span) {
+  return span != nullptr && !span->parent_id.empty();
+}
+
 }  // namespace
 
 ProxyExchange::ProxyExchange(Gateway& gateway, const net::RequestHead& head,
@@ -81,6 +87,9 @@ ProxyExchange::ProxyExchange(Gateway& gateway, const net::RequestHead& head,
       started_(exchange.loop().now()),
       request_id_(given_request_id(head)) {
   if (request_id_.empty()) request_id_ = gateway.random_.uuid();
+  span_ = begin_span(gateway.options_.trace, head.headers.find("traceparent").value_or(""),
+                     gateway.random_, gateway.clock_.now());
+  if (span_ != nullptr) span_->method = head.method;
   request_->table = gateway.reader_.table();
   request_->method = head.method;
   request_->framing = head.body;
@@ -196,9 +205,17 @@ void ProxyExchange::start_forward(const net::RequestHead& head, Forward forward)
   request.target = without_key(std::move(forward.target), key);
   request.model = forward.model;
   request.content_type = head.headers.find("content-type").value_or("");
+  std::string traceparent;
+  if (span_ != nullptr) {
+    span_->operation = operation_name(request.target);
+    span_->organization = request.caller.organization;
+    traceparent = format_traceparent(span_->context);
+  }
   request.headers = headers_for_engine(head, {.key = key,
                                               .request_id = request_id_,
                                               .peer_address = exchange_.peer_address(),
+                                              .traceparent = traceparent,
+                                              .is_trace_continued = is_trace_continued(span_.get()),
                                               .is_secure = exchange_.is_secure()});
 
   if (const auto error = meet_limits(head)) return refuse(*error);
@@ -234,9 +251,12 @@ std::optional<ApiError> ProxyExchange::meet_limits(const net::RequestHead& head)
     limits_ = std::get<std::unique_ptr<LimitGuard>>(std::move(admission));
   }
   UsageTable* const table = gateway_.usage_ ? &*gateway_.usage_ : nullptr;
-  if (table == nullptr && limits_ == nullptr) return std::nullopt;
-  const auto asking = gateway_.options_.may_ask_for_usage ? UsageWatch::Asking::where_known
-                                                          : UsageWatch::Asking::never;
+  const bool is_counted = table != nullptr || limits_ != nullptr;
+  if (!is_counted && span_ == nullptr) return std::nullopt;
+  // A span tells what is known anyway.
+  const auto asking = is_counted && gateway_.options_.may_ask_for_usage
+                          ? UsageWatch::Asking::where_known
+                          : UsageWatch::Asking::never;
   usage_ = std::make_unique<UsageWatch>(table, request.caller, request.target, asking);
   return std::nullopt;
 }
@@ -364,6 +384,10 @@ void ProxyExchange::send_upstream() {
   }
   phase_ = Phase::waiting;
   if (usage_ != nullptr) usage_->take_model(request.model->name);
+  if (span_ != nullptr) {
+    span_->model = request.model->name;
+    span_->replica_id = replica->load->id();
+  }
   metrics_ = deployment->metrics;
   counters_ = &metrics_->requests;
   in_flight_ = InFlight(replica->load, *metrics_->in_flight);
@@ -462,6 +486,7 @@ void ProxyExchange::take_answer_body(std::string_view bytes) {
     has_first_byte_ = true;
     metrics_->first_byte->observe(
         std::chrono::duration<double>(exchange_.loop().now() - started_).count());
+    if (span_ != nullptr) span_->first_byte_at = gateway_.clock_.now();
   }
   pass_answer_body(usage_ == nullptr ? bytes : usage_->take_answer_body(bytes));
   // A client that stops reading stops the reading from the replica.
@@ -546,6 +571,7 @@ void ProxyExchange::on_cancelled() {
   if (phase_ != Phase::over) {
     counters_->count_client_gone();
     book_usage(UsageWatch::End::aborted);
+    end_span(status_client_gone);
   }
   phase_ = Phase::over;
 }
@@ -556,6 +582,7 @@ void ProxyExchange::end(std::uint16_t status) {
   demand_.release();
   counters_->count(status);
   book_usage(status < 400 ? UsageWatch::End::complete : UsageWatch::End::failed);
+  end_span(status);
   if (!gateway_.options_.is_access_logged) return;
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(exchange_.loop().now() - started_);
@@ -572,8 +599,23 @@ void ProxyExchange::book_usage(UsageWatch::End how) {
   if (usage_ != nullptr && metrics_ != nullptr) {
     const UsageTotals used = usage_->end(how, counters_->deployment_id(), gateway_.clock_.now());
     if (limits_ != nullptr) limits_->settle_tokens(used.prompt_tokens + used.completion_tokens);
+    if (span_ != nullptr && used.estimated == 0) {
+      span_->tokens = {.input = used.prompt_tokens,
+                       .cached = used.cached_tokens,
+                       .output = used.completion_tokens};
+    }
   }
   limits_.reset();
+}
+
+void ProxyExchange::end_span(std::uint16_t status) {
+  if (span_ == nullptr) return;
+  span_->ended_at = gateway_.clock_.now();
+  span_->status = status;
+  span_->request_id = request_id_;
+  span_->gateway_id = counters_->gateway_id();
+  span_->deployment_id = counters_->deployment_id();
+  gateway_.options_.trace.sink->add(std::move(span_));
 }
 
 }  // namespace staithe::gateway

@@ -112,6 +112,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   void send_json(net::AnswerHead& answer, std::string_view json);
   void end(std::uint16_t status);
   void book_usage(UsageWatch::End how);
+  void end_span(std::uint16_t status);
 
   Gateway& gateway_;
   net::Exchange& exchange_;
@@ -127,6 +128,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   WandbKeys::WaitHandle key_wait_;
   const Instant started_;
   std::string request_id_;
+  std::unique_ptr<RequestSpan> span_;   // null: not traced, or over
   std::unique_ptr<UsageWatch> usage_;   // null: not counted
   std::unique_ptr<LimitGuard> limits_;  // null: not limited
   SseTail sse_tail_;

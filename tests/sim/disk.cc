@@ -70,9 +70,9 @@ void LoopStore::commit(store::Transaction transaction, store::CommitDone done) {
   if (meddled_ < meddled_max &&
       stage_.strikes(stage_.weather.somebody_else_writes, "somebody else writes")) {
     meddled_ += 1;
-    const auto [kind, id] = std::visit(
-        [](const auto& step) { return std::pair(step.kind, step.id); }, transaction.front());
-    meddle(kind, id);
+    // The control plane's steps are about records.
+    const auto record = store::record_of(transaction.front());
+    meddle(record->kind, std::string(record->id));
   }
   stage_.clock.advance(stage_.dice.between(Duration{500us}, Duration{5ms}));
   done(disk_.commit(Writer::loop, transaction));

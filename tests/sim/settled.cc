@@ -60,10 +60,12 @@ std::optional<Settled::Complaint> Settled::complaint() const {
 
 std::optional<Settled::Complaint> Settled::complaint_with_hung(std::size_t actions) const {
   std::size_t stuck_count = 0;
+  bool is_any_leaving = false;
   for (const auto& [id, replica] : witness_.replicas()) {
     const auto deployment = witness_.deployments().find(replica.deployment_id);
     const bool is_hopeless = deployment != witness_.deployments().end() &&
                              is_doomed(temper_of(deployment->second.spec.model.path));
+    is_any_leaving |= replica.draining;
     if (!is_hopeless && (replica.draining || engine_of(id) == nullptr)) stuck_count += 1;
   }
   if (stuck_count > actions) {
@@ -74,8 +76,10 @@ std::optional<Settled::Complaint> Settled::complaint_with_hung(std::size_t actio
   for (const auto& [id, deployment] : witness_.deployments()) {
     if (has_stuck_replica(id) || is_doomed(temper_of(deployment.spec.model.path))) continue;
     Found found = look_at_deployment(deployment);
-    // Whoever is served first and held up has a claim to what is free.
-    if (found && (found->invariant != Invariant::waits_for_a_reason || stuck_count == 0)) {
+    // Whoever is served first and held up, by its own replicas or by those whose room it gets, has
+    // a claim to what is free.
+    const bool may_wait = stuck_count > 0 || is_any_leaving;
+    if (found && (found->invariant != Invariant::waits_for_a_reason || !may_wait)) {
       found->invariant = Invariant::others_go_on;
       return found;
     }
