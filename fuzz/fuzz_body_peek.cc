@@ -32,7 +32,14 @@ void check(std::string body, Find find, Replace replace, std::string_view name) 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static gateway::JsonPeek json;
   check(
-      std::string(text_of(data, size)), [](std::string& body) { return json.find_model(body); },
+      std::string(text_of(data, size)),
+      [](std::string& body) {
+        gateway::Prefix prompt;
+        gateway::Peeked found = json.find_model(body, nullptr, &prompt);
+        CHECK(prompt.size_bytes() <= body.size());
+        CHECK(gateway::Prefix::bytes_before(prompt.hashes().size()) <= prompt.size_bytes());
+        return found;
+      },
       gateway::replace_json_model, replacement);
   check(
       std::string(text_of(data, size)),

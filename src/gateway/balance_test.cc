@@ -270,31 +270,6 @@ TEST_F(Choose, nobody_is_chosen_when_nobody_is_ready) {
   EXPECT_EQ(picks(model_of({{"a", 50, 0}}), 1), (Counts{{"none", 1}}));
 }
 
-TEST_F(Choose, the_idlest_replica_is_chosen_unless_it_is_avoided) {
-  const ServedDeployment& deployment = model_of({{"a", 0, 3}}).deployments[0];
-  Gauge gauge;
-  const InFlight busy(deployment.replicas[0].load, gauge);
-  const InFlight busier_one(deployment.replicas[2].load, gauge);
-  const InFlight busier_two(deployment.replicas[2].load, gauge);
-  const Instant now{std::chrono::seconds(100)};
-  EXPECT_EQ(choose_replica(deployment, now, random_), &deployment.replicas[1]);
-  EXPECT_EQ(choose_replica(deployment, now, random_, deployment.replicas[1].load.get()),
-            &deployment.replicas[0]);
-  deployment.replicas[1].load->avoid_until(now + std::chrono::seconds(1));
-  EXPECT_EQ(choose_replica(deployment, now, random_), &deployment.replicas[0]);
-  EXPECT_EQ(choose_replica(deployment, now + std::chrono::seconds(1), random_),
-            &deployment.replicas[1]);
-}
-
-TEST_F(Choose, replicas_that_are_all_avoided_are_all_candidates) {
-  const ServedDeployment& deployment = model_of({{"a", 0, 2}}).deployments[0];
-  const Instant now{std::chrono::seconds(100)};
-  for (const auto& replica : deployment.replicas) {
-    replica.load->avoid_until(now + std::chrono::seconds(1));
-  }
-  EXPECT_NE(choose_replica(deployment, now, random_), nullptr);
-}
-
 TEST_F(Choose, a_count_ends_with_its_guard_wherever_that_was_moved) {
   Gauge gauge;
   const auto load = loads_.at("r", {.host = "127.0.0.1", .port = 1});

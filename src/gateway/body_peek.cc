@@ -102,7 +102,46 @@ bool read_wish(std::string_view key, json::value& value, std::string_view body, 
   return true;
 }
 
-Peeked find_in_object(json::document& document, std::string_view body, AnswerWish* wish) {
+// Where the prompt stands.
+struct PromptParts {
+  std::string_view tools;
+  std::string_view instructions;
+  std::string_view text;
+  std::string_view cache_salt;
+
+  std::string_view* part(std::string_view key) {
+    if (key == "messages" || key == "prompt" || key == "input") return &text;
+    if (key == "tools") return &tools;
+    if (key == "instructions") return &instructions;
+    return key == "cache_salt" ? &cache_salt : nullptr;
+  }
+  Prefix prefix() const {
+    Prefix prompt(cache_salt.empty() ? 0 : hash_text(cache_salt, 0));
+    for (const std::string_view one : {tools, instructions, text}) prompt.add(one);
+    return prompt;
+  }
+};
+
+// A string, array or object as it is written; anything else counts as nothing. False if it has no
+// end.
+bool take_written(json::value value, std::string_view body, std::string_view& text) {
+  json::json_type type;
+  if (value.type().get(type)) return true;
+  if (type == json::json_type::string) {
+    const auto begin = static_cast<std::size_t>(value.raw_json_token().data() - body.data());
+    text = body.substr(begin, end_of_string(body, begin) - begin);
+  } else if (type == json::json_type::array) {
+    json::array list;
+    return !value.get_array().get(list) && !list.raw_json().get(text);
+  } else if (type == json::json_type::object) {
+    json::object object;
+    return !value.get_object().get(object) && !object.raw_json().get(text);
+  }
+  return true;
+}
+
+Peeked find_in_object(json::document& document, std::string_view body, AnswerWish* wish,
+                      PromptParts* prompt) {
   json::object members;
   if (const auto problem = document.get_object().get(members)) {
     return problem == simdjson::INCORRECT_TYPE ? PeekProblem::not_an_object : PeekProblem::not_json;
@@ -119,6 +158,11 @@ Peeked find_in_object(json::document& document, std::string_view body, AnswerWis
     if (std::move(member).get(field)) return PeekProblem::not_json;
     std::string_view key;
     if (field.unescaped_key().get(key)) return PeekProblem::not_json;
+    std::string_view* const part = prompt == nullptr ? nullptr : prompt->part(key);
+    if (part != nullptr) {
+      if (!take_written(field.value(), body, *part)) return PeekProblem::not_json;
+      continue;
+    }
     if (key != "model") {
       if (wish == nullptr) continue;
       const bool is_options = key == "stream_options";
@@ -145,13 +189,17 @@ Peeked find_in_object(json::document& document, std::string_view body, AnswerWis
 }
 
 Peeked find_with(json::parser& parser, std::string_view body, std::size_t capacity,
-                 AnswerWish* wish) {
+                 AnswerWish* wish, Prefix* prompt) {
   json::document document;
   if (parser.iterate(body, capacity).get(document)) return PeekProblem::not_json;
   json::json_type type;
   if (document.type().get(type)) return PeekProblem::not_json;
   if (type != json::json_type::object) return PeekProblem::not_an_object;
-  return find_in_object(document, body, wish);
+  if (prompt == nullptr) return find_in_object(document, body, wish, nullptr);
+  PromptParts parts;
+  Peeked found = find_in_object(document, body, wish, &parts);
+  *prompt = parts.prefix();
+  return found;
 }
 
 std::string_view trim(std::string_view text) {
@@ -211,13 +259,13 @@ struct JsonPeek::Impl {
 JsonPeek::JsonPeek() : impl_(std::make_unique<Impl>()) {}
 JsonPeek::~JsonPeek() = default;
 
-Peeked JsonPeek::find_model(std::string& body, AnswerWish* wish) {
+Peeked JsonPeek::find_model(std::string& body, AnswerWish* wish, Prefix* prompt) {
   if (body.capacity() < body.size() + padding_bytes) body.reserve(body.size() + padding_bytes);
   if (body.size() <= kept_parser_bytes_max) {
-    return find_with(impl_->parser, body, body.capacity(), wish);
+    return find_with(impl_->parser, body, body.capacity(), wish, prompt);
   }
   json::parser parser;
-  return find_with(parser, body, body.capacity(), wish);
+  return find_with(parser, body, body.capacity(), wish, prompt);
 }
 
 Peeked find_model_in_multipart(std::string_view body, std::string_view content_type) {

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <variant>
 
+#include "gateway/prefix.h"
+
 namespace staithe::gateway {
 
 // The `model` of a request body and where its value stands, so that it can be replaced in place
@@ -56,8 +58,11 @@ class JsonPeek {
   JsonPeek& operator=(const JsonPeek&) = delete;
 
   // Grows the capacity of `body` by the padding if it is short of it; the bytes stay. `wish`, if
-  // given, is filled in unless there is a problem with the body.
-  Peeked find_model(std::string& body, AnswerWish* wish = nullptr);
+  // given, is filled in unless there is a problem with the body. `prompt`, if given, is taken as it
+  // is written from the top-level members that engines make it of, in the order in which they do:
+  // `tools`, `instructions`, and then `messages`, `prompt` or `input`. A `cache_salt` keeps it
+  // apart from all others, as it does in the engine's cache.
+  Peeked find_model(std::string& body, AnswerWish* wish = nullptr, Prefix* prompt = nullptr);
 
  private:
   struct Impl;

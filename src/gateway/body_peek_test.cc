@@ -2,12 +2,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace staithe::gateway {
 namespace {
 
 Peeked json(std::string body) {
   JsonPeek peek;
-  return peek.find_model(body);
+  Prefix prompt;
+  return peek.find_model(body, nullptr, &prompt);
 }
 Peeked problem(PeekProblem one) {
   return one;
@@ -16,7 +19,8 @@ Peeked problem(PeekProblem one) {
 TEST(JsonPeek, finds_the_name_and_where_it_stands) {
   std::string body = R"({"a":{"model":"inner"},"model" : "x/y", "b":[1]})";
   JsonPeek peek;
-  const ModelField found = std::get<ModelField>(peek.find_model(body));
+  Prefix prompt;
+  const ModelField found = std::get<ModelField>(peek.find_model(body, nullptr, &prompt));
   EXPECT_EQ(found.name, "x/y");
   EXPECT_EQ(body.substr(found.begin, found.end - found.begin), "\"x/y\"");
   replace_json_model(body, found, "a \"quoted\" one");
@@ -26,7 +30,8 @@ TEST(JsonPeek, finds_the_name_and_where_it_stands) {
 TEST(JsonPeek, reads_escapes_and_ends_the_value_at_its_own_quote) {
   std::string body = R"({"model":"a\\\"\u00e9","n":"\""})";
   JsonPeek peek;
-  const ModelField found = std::get<ModelField>(peek.find_model(body));
+  Prefix prompt;
+  const ModelField found = std::get<ModelField>(peek.find_model(body, nullptr, &prompt));
   EXPECT_EQ(found.name, "a\\\"\u00e9");
   EXPECT_EQ(body.substr(found.begin, found.end - found.begin), R"("a\\\"\u00e9")");
 }
@@ -99,6 +104,63 @@ TEST(MediaType, is_read_without_its_parameters_and_letter_case) {
   EXPECT_FALSE(is_json("text/plain"));
   EXPECT_TRUE(is_multipart_form("Multipart/Form-Data;boundary=x"));
   EXPECT_FALSE(is_multipart_form("multipart/mixed; boundary=x"));
+}
+
+// --- Prompts -------------------------------------------------------------------------------------
+
+Prefix prompt_of(std::string body) {
+  JsonPeek peek;
+  Prefix prompt;
+  EXPECT_TRUE(std::holds_alternative<ModelField>(peek.find_model(body, nullptr, &prompt)));
+  return prompt;
+}
+bool is_same(const Prefix& a, const Prefix& b) {
+  return std::equal(a.hashes().begin(), a.hashes().end(), b.hashes().begin(), b.hashes().end());
+}
+const std::string long_text(3000, 'x');
+
+TEST(JsonPeek, takes_the_prompt_as_it_is_written) {
+  const std::string messages = R"([{"role":"user","content":")" + long_text + R"("}])";
+  EXPECT_EQ(prompt_of(R"({"model":"m","messages":)" + messages + "}").size_bytes(),
+            messages.size());
+  EXPECT_EQ(prompt_of(R"({"prompt":")" + long_text + R"(","model":"m"})").size_bytes(), 3002u);
+  EXPECT_EQ(prompt_of(R"({"input":["a","b"],"model":"m"})").size_bytes(), 9u);
+  EXPECT_EQ(prompt_of(R"({"input":{"a":[1]},"model":"m"})").size_bytes(), 9u);
+  for (const auto body : {R"({"model":"m"})", R"({"model":"m","prompt":null})",
+                          R"({"model":"m","other":{"messages":["x"]}})"}) {
+    EXPECT_TRUE(prompt_of(body).is_empty()) << body;
+  }
+}
+
+TEST(JsonPeek, the_next_turn_of_a_conversation_begins_with_the_last) {
+  const std::string turn = R"([{"role":"user","content":")" + long_text + R"("})";
+  const Prefix first = prompt_of(R"({"model":"m","messages":)" + turn + "]}");
+  const Prefix second = prompt_of(R"({"messages":)" + turn + R"(,{"role":"assistant","content":")" +
+                                  long_text + R"("}],"model":"m"})");
+  ASSERT_GT(first.hashes().size(), 1u);
+  EXPECT_TRUE(std::equal(first.hashes().begin(), first.hashes().end(), second.hashes().begin()));
+}
+
+TEST(JsonPeek, tools_come_before_messages_wherever_they_are_written) {
+  const std::string tools = R"("tools":[{"name":")" + long_text + R"("}])";
+  const std::string messages = R"("messages":[")" + long_text + R"("])";
+  const Prefix one = prompt_of("{" + tools + "," + messages + R"(,"model":"m"})");
+  EXPECT_TRUE(is_same(one, prompt_of(R"({"model":"m",)" + messages + "," + tools + "}")));
+  EXPECT_FALSE(is_same(one, prompt_of(R"({"model":"m",)" + messages + "}")));
+}
+
+TEST(JsonPeek, a_cache_salt_sets_a_prompt_apart) {
+  const std::string rest = R"("prompt":")" + long_text + R"(","model":"m"})";
+  EXPECT_FALSE(is_same(prompt_of("{" + rest), prompt_of(R"({"cache_salt":"a",)" + rest)));
+  EXPECT_FALSE(is_same(prompt_of(R"({"cache_salt":"b",)" + rest),
+                       prompt_of(R"({"cache_salt":"a",)" + rest)));
+}
+
+TEST(JsonPeek, a_prompt_without_an_end_is_no_json) {
+  for (const auto body : {R"({"model":"m","messages":[{"a":1})", R"({"model":"m","prompt":"x)",
+                          R"({"messages":[[[,"model":"m"})", R"({"input":{"a":)"}) {
+    EXPECT_EQ(json(body), problem(PeekProblem::not_json)) << body;
+  }
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 #include "gateway/choose.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdint>
 
@@ -52,31 +54,6 @@ const ServedDeployment& choose_unready_deployment(const ServedModel& model) {
   return *std::max_element(
       model.deployments.begin(), model.deployments.end(),
       [](const auto& one, const auto& other) { return one.weight < other.weight; });
-}
-
-const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now, Random& random,
-                                    const ReplicaLoad* excluded) {
-  const ServedReplica* best = nullptr;
-  bool is_best_avoided = true;
-  std::uint32_t best_count = 0;
-  std::uint64_t tie_count = 0;
-  for (const ServedReplica& replica : deployment.replicas) {
-    if (replica.load.get() == excluded) continue;
-    const bool is_avoided = replica.load->is_avoided(now);
-    const std::uint32_t count = replica.load->in_flight();
-    const bool is_better = best == nullptr || (is_best_avoided && !is_avoided) ||
-                           (is_best_avoided == is_avoided && count < best_count);
-    const bool is_tie = best != nullptr && is_best_avoided == is_avoided && count == best_count;
-    if (is_better) {
-      tie_count = 1;
-    } else if (!is_tie || random.below(++tie_count) != 0) {
-      continue;  // each of n ties ends up chosen with chance 1/n
-    }
-    best = &replica;
-    is_best_avoided = is_avoided;
-    best_count = count;
-  }
-  return best;
 }
 
 std::string_view choice_reason_name(ChoiceReason reason) {
@@ -165,6 +142,16 @@ class Lot {
 };
 
 }  // namespace
+
+std::string describe(const ReplicaChoice& choice, Instant now) {
+  const ReplicaLoad& load = *choice.replica->load;
+  return fmt::format(
+      "replica={}; reason={}; prompt_bytes={}; cached_bytes={}; in_flight={}; backlog_ms={}; "
+      "engine_metrics={}",
+      load.id(), choice_reason_name(choice.reason), choice.prompt_bytes, choice.cached_bytes,
+      load.in_flight(), load.backlog(now) / std::chrono::milliseconds(1),
+      choice.is_without_hints ? "none" : "fresh");
+}
 
 std::size_t ReplicaChooser::cached_bytes(const ReplicaLoad& load,
                                          const AffinityTable::Holders& holders) const {

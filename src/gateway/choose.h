@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "base/clock.h"
@@ -24,11 +25,6 @@ const ServedDeployment* choose_deployment(const ServedModel& model,
 
 // The deployment that would take it if one were ready: that with the greatest weight.
 const ServedDeployment& choose_unready_deployment(const ServedModel& model);
-
-// The replica with the fewest requests in flight, ties by chance. Replicas that are avoided come
-// into it only if there is no other. Null when there is none but `excluded`.
-const ServedReplica* choose_replica(const ServedDeployment& deployment, Instant now, Random& random,
-                                    const ReplicaLoad* excluded = nullptr);
 
 struct ChooseOptions {
   // What a replica's prefix cache is taken to hold of prompts, in bytes: about four to a token.
@@ -66,6 +62,10 @@ struct ReplicaChoice {
 
   std::size_t unread_bytes() const { return prompt_bytes - cached_bytes; }
 };
+
+// For people: `replica=r-1; reason=prefix; prompt_bytes=4000; cached_bytes=3072; in_flight=2;
+// backlog_ms=40; engine_metrics=fresh`. Of a choice that was made, before it is counted.
+std::string describe(const ReplicaChoice& choice, Instant now);
 
 // Chooses the replica that has the least to do until it has read the prompt, and for the others
 // that it serves: what it has yet to read of the prompts before, what it would have to read of this

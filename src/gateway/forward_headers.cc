@@ -11,7 +11,7 @@ namespace staithe::gateway {
 namespace {
 
 constexpr std::size_t request_id_bytes_max = 128;
-constexpr std::string_view own_field_prefix = "x-inference-";
+constexpr std::array<std::string_view, 2> own_field_prefixes = {"x-inference-", "staithe-"};
 
 std::string_view trim(std::string_view text) {
   const auto is_blank = [](char c) { return c == ' ' || c == '\t'; };
@@ -64,12 +64,15 @@ bool is_kept_from_engine(std::string_view name) {
       "host",         "content-length", "authorization",   "cookie",           "expect",
       "x-request-id", "cookie2",        "x-forwarded-for", "x-forwarded-proto"};
   return is_one_of(name, names) || net::is_hop_by_hop(name) ||
-         equals_ignoring_case(name.substr(0, own_field_prefix.size()), own_field_prefix);
+         std::any_of(own_field_prefixes.begin(), own_field_prefixes.end(),
+                     [name](std::string_view one) {
+                       return equals_ignoring_case(name.substr(0, one.size()), one);
+                     });
 }
 
 bool is_kept_from_client(std::string_view name) {
-  static constexpr std::array<std::string_view, 4> names = {
-      "content-length", "date", "x-request-id", "x-inference-deployment"};
+  static constexpr std::array<std::string_view, 5> names = {
+      "content-length", "date", "x-request-id", "x-inference-deployment", "staithe-routing"};
   return is_one_of(name, names) || net::is_hop_by_hop(name);
 }
 

@@ -17,13 +17,17 @@ Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
       log_(log),
       options_(options),
       client_(loop),
-      reader_(routes, loop, [this](const RouteTable& old_table, const RouteTable& new_table) {
-        // Connections to replicas that are gone serve nobody.
-        const auto& kept = new_table.endpoints();
-        for (const net::Endpoint& endpoint : old_table.endpoints()) {
-          if (!std::binary_search(kept.begin(), kept.end(), endpoint)) client_.forget(endpoint);
-        }
-      }) {
+      chooser_(routes.affinity(), options.choose),
+      reader_(routes, loop,
+              [this](const RouteTable& old_table, const RouteTable& new_table) {
+                // Connections to replicas that are gone serve nobody.
+                const auto& kept = new_table.endpoints();
+                for (const net::Endpoint& endpoint : old_table.endpoints()) {
+                  if (!std::binary_search(kept.begin(), kept.end(), endpoint))
+                    client_.forget(endpoint);
+                }
+              }),
+      hints_poller_(loop, client_, reader_, options.engine_metrics_interval) {
   if (options_.usage != nullptr) usage_.emplace(*options_.usage);
 }
 

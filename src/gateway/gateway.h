@@ -9,6 +9,8 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "gateway/body_peek.h"
+#include "gateway/choose.h"
+#include "gateway/hints_poller.h"
 #include "gateway/options.h"
 #include "gateway/route_table_slot.h"
 #include "gateway/usage_table.h"
@@ -40,8 +42,10 @@ class Gateway final : public net::RequestRouter {
   const Options options_;
   net::HttpClient client_;
   JsonPeek json_peek_;
+  ReplicaChooser chooser_;
   RouteTableReader reader_;
   std::optional<UsageTable> usage_;  // nothing: not counted
+  HintsPoller hints_poller_;
 };
 
 }  // namespace staithe::gateway

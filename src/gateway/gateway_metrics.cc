@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "gateway/choose.h"
+
 namespace staithe::gateway {
 namespace {
 
@@ -68,6 +70,18 @@ DeploymentMetrics::DeploymentMetrics(Metrics& metrics, const std::string& gatewa
   retries =
       &metrics.counter("staithe_gateway_retries_total",
                        "Requests sent to a second replica because none reached the first.", labels);
+  for (const auto reason :
+       {ChoiceReason::only, ChoiceReason::session, ChoiceReason::prefix, ChoiceReason::load}) {
+    MetricLabels with_reason = labels;
+    with_reason.emplace_back("reason", choice_reason_name(reason));
+    choices[static_cast<std::size_t>(reason)] =
+        &metrics.counter("staithe_gateway_replica_choices_total",
+                         "Replicas chosen, by what decided it.", with_reason);
+  }
+  choices_without_hints = &metrics.counter(
+      "staithe_gateway_replica_choices_without_engine_metrics_total",
+      "Replicas chosen by our own counts alone, because no engine has told its state lately.",
+      labels);
   for (const auto kind : failure_kinds) {
     MetricLabels with_kind = labels;
     with_kind.emplace_back("kind", failure_name(kind));

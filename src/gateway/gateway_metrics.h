@@ -43,6 +43,8 @@ struct DeploymentMetrics {
   Gauge* in_flight;
   Histogram* first_byte;
   Counter* retries;
+  std::array<Counter*, 4> choices;  // by ChoiceReason
+  Counter* choices_without_hints;
   std::array<Counter*, 6> failures;  // by ClientFailure::Kind
 };
 

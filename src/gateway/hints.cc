@@ -72,6 +72,17 @@ std::optional<EngineReading> EngineHints::fresh(Instant now) const {
                        .kv_permille = kv_permille_.load(std::memory_order_relaxed)};
 }
 
+bool EngineHints::claim(Instant now, Duration interval) {
+  Instant::rep due = next_claim_at_.load(std::memory_order_relaxed);
+  return due <= now.time_since_epoch().count() &&
+         next_claim_at_.compare_exchange_strong(due, (now + interval).time_since_epoch().count(),
+                                                std::memory_order_relaxed);
+}
+
+void EngineHints::rest_until(Instant time) {
+  next_claim_at_.store(time.time_since_epoch().count(), std::memory_order_relaxed);
+}
+
 std::optional<EngineReading> parse_engine_metrics(std::string_view text) {
   constexpr double count_max = 1e6;
   double waiting = 0;

@@ -29,11 +29,18 @@ class EngineHints {
   // Nothing when there is none, or none that is fresh.
   std::optional<EngineReading> fresh(Instant now) const;
 
+  // Whether it is the caller's turn to ask the engine: of several, one is told so, and then nobody
+  // for `interval`.
+  bool claim(Instant now, Duration interval);
+  // Nobody is to ask before.
+  void rest_until(Instant time);
+
  private:
   std::atomic<std::uint32_t> waiting_{0};
   std::atomic<std::uint32_t> running_{0};
   std::atomic<std::uint32_t> kv_permille_{0};
   std::atomic<Instant::rep> read_at_{0};  // 0: never
+  std::atomic<Instant::rep> next_claim_at_{0};
 };
 
 // Finds the reading in an engine's metrics (Prometheus text format): those of vLLM, SGLang and

@@ -2,7 +2,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <string>
 
+#include "gateway/choose.h"
 #include "gateway/limits.h"
 #include "gateway/request_span.h"
 #include "gateway/usage_table.h"
@@ -21,6 +23,14 @@ struct Options {
   net::ClientTimeouts upstream;
   // How long a replica that could not be connected to is passed over while others are there.
   std::chrono::milliseconds replica_avoided_for{2'000};
+  // How a replica is chosen within a deployment.
+  ChooseOptions choose;
+  // Whether prompts that begin alike go to one replica, which keeps what it has read.
+  bool has_prefix_affinity = true;
+  // Requests with one value of this header go to one replica while it is there; empty: none does.
+  std::string session_header = "x-session-id";
+  // How often engines with work are asked for their metrics, which are taken as hints; 0: never.
+  std::chrono::milliseconds engine_metrics_interval{0};
   // Whether answers name the deployment that made them (x-inference-deployment).
   bool is_deployment_shown = true;
   // One log line per request; never with tokens, keys or prompts.

@@ -22,6 +22,8 @@ constexpr std::size_t passed_bytes_kept_max = 256 * 1024;
 constexpr std::uint16_t status_client_gone = 499;
 // A collected body above this size is let go once it was given away whole.
 constexpr std::size_t given_bytes_kept_max = 1024 * 1024;
+// Of a request, to be told how its replica was chosen; of the answer, how it was.
+constexpr std::string_view routing_header = "staithe-routing";
 
 ApiError explain(PeekProblem problem, std::string_view content_type) {
   switch (problem) {
@@ -218,6 +220,11 @@ void ProxyExchange::start_forward(const net::RequestHead& head, Forward forward)
                                               .is_trace_continued = is_trace_continued(span_.get()),
                                               .is_secure = exchange_.is_secure()});
 
+  const std::string& session_header = gateway_.options_.session_header;
+  const auto session = session_header.empty() ? std::nullopt : head.headers.find(session_header);
+  if (session && !session->empty()) request.session = hash_text(*session, 0);
+  request.wants_routing = head.headers.find(routing_header).has_value();
+
   if (const auto error = meet_limits(head)) return refuse(*error);
 
   const bool has_body = head.body.kind != net::BodyFraming::Kind::none;
@@ -310,7 +317,7 @@ std::optional<ApiError> ProxyExchange::find_model(AnswerWish& wish) {
   Request& request = *request_;
   const Peeked peeked = is_multipart_form(request.content_type)
                             ? find_model_in_multipart(request.body, request.content_type)
-                            : gateway_.json_peek_.find_model(request.body, &wish);
+                            : gateway_.json_peek_.find_model(request.body, &wish, &request.prompt);
   if (const auto* problem = std::get_if<PeekProblem>(&peeked)) {
     return explain(*problem, request.content_type);
   }
@@ -325,8 +332,9 @@ std::optional<ApiError> ProxyExchange::find_model(AnswerWish& wish) {
 std::optional<ApiError> ProxyExchange::rewrite_model(AnswerWish& wish) {
   Request& request = *request_;
   const bool is_form = is_multipart_form(request.content_type);
-  const Peeked peeked = is_form ? find_model_in_multipart(request.body, request.content_type)
-                                : gateway_.json_peek_.find_model(request.body, &wish);
+  const Peeked peeked = is_form
+                            ? find_model_in_multipart(request.body, request.content_type)
+                            : gateway_.json_peek_.find_model(request.body, &wish, &request.prompt);
   if (const auto* problem = std::get_if<PeekProblem>(&peeked)) {
     wish = {};
     if (*problem != PeekProblem::repeated) return std::nullopt;
@@ -374,10 +382,9 @@ void ProxyExchange::send_upstream() {
   } else if (failed == nullptr) {
     demand_.assign(*choose_unready_deployment(*request.model).demand, exchange_.loop());
   }
-  const ServedReplica* replica =
-      deployment == nullptr
-          ? nullptr
-          : choose_replica(*deployment, exchange_.loop().now(), gateway_.random_, failed);
+  const ReplicaChoice choice =
+      deployment == nullptr ? ReplicaChoice{} : choose_replica(*deployment);
+  const ServedReplica* const replica = choice.replica;
   if (replica == nullptr) {
     return refuse(failed == nullptr ? errors::model_not_ready(request.model->name)
                                     : errors::replica_broke());
@@ -390,7 +397,8 @@ void ProxyExchange::send_upstream() {
   }
   metrics_ = deployment->metrics;
   counters_ = &metrics_->requests;
-  in_flight_ = InFlight(replica->load, *metrics_->in_flight);
+  in_flight_ = InFlight(replica->load, *metrics_->in_flight,
+                        {.unread_bytes = choice.unread_bytes(), .sent_at = exchange_.loop().now()});
 
   net::ClientRequest outgoing{.method = request.method, .target = request.target};
   request.headers.append_to(outgoing.headers);
@@ -405,6 +413,21 @@ void ProxyExchange::send_upstream() {
   upstream_->send_body(request.body);  // what a first try has taken in
   if (is_request_whole_) return upstream_->finish_body();
   if (!upstream_->is_congested()) exchange_.resume_body();
+}
+
+ReplicaChoice ProxyExchange::choose_replica(const ServedDeployment& deployment) {
+  Request& request = *request_;
+  const ReplicaQuery query{
+      .prompt = gateway_.options_.has_prefix_affinity ? &request.prompt : nullptr,
+      .session = request.session == 0 ? 0 : hash_text(deployment.id, request.session),
+      .excluded = request.failed.get()};
+  const ReplicaChoice choice =
+      gateway_.chooser_.choose(deployment, query, exchange_.loop().now(), gateway_.random_);
+  if (choice.replica == nullptr) return choice;
+  deployment.metrics->choices[static_cast<std::size_t>(choice.reason)]->add();
+  if (choice.is_without_hints) deployment.metrics->choices_without_hints->add();
+  if (request.wants_routing) request.routing = describe(choice, exchange_.loop().now());
+  return choice;
 }
 
 void ProxyExchange::feed_collected_body() {
@@ -473,6 +496,7 @@ void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
   if (gateway_.options_.is_deployment_shown) {
     answer.headers.add("x-inference-deployment", counters_->deployment_id());
   }
+  if (!request_->routing.empty()) answer.headers.add(routing_header, request_->routing);
   exchange_.send_head(answer);
 
   // Nothing is sent again from here on. A replica that answers before it has read everything still
@@ -484,6 +508,7 @@ void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
 void ProxyExchange::take_answer_body(std::string_view bytes) {
   if (!has_first_byte_) {
     has_first_byte_ = true;
+    if (is_event_stream_) in_flight_.answer_begun(exchange_.loop().now());
     metrics_->first_byte->observe(
         std::chrono::duration<double>(exchange_.loop().now() - started_).count());
     if (span_ != nullptr) span_->first_byte_at = gateway_.clock_.now();

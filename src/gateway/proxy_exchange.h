@@ -62,7 +62,11 @@ class ProxyExchange final : public net::ExchangeHandler {
     std::string target;
     std::string content_type;
     StoredHeaders headers;
-    net::BodyFraming framing;  // as the client framed it
+    net::BodyFraming framing;    // as the client framed it
+    Prefix prompt;               // empty: none was found
+    std::uint64_t session = 0;   // a hash of the session's name; 0: it has none
+    bool wants_routing = false;  // asks to be told how its replica was chosen
+    std::string routing;         // the answer to that
     std::string body;
     std::size_t body_given_bytes = 0;     // to the replica, of a collected body
     bool is_body_lost = false;            // bytes went through that are kept no more
@@ -95,6 +99,7 @@ class ProxyExchange final : public net::ExchangeHandler {
 
   std::optional<ApiError> take_newest_table();
   void send_upstream();
+  ReplicaChoice choose_replica(const ServedDeployment& deployment);
   void feed_collected_body();
   void pass_body(std::string_view bytes);
   bool try_elsewhere(const net::ClientFailure& failure);

@@ -98,6 +98,15 @@ RouteTable::RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads,
   endpoints_.erase(std::unique(endpoints_.begin(), endpoints_.end()), endpoints_.end());
 }
 
+void RouteTable::for_each_deployment(
+    const std::function<void(const ServedDeployment&)>& visit) const {
+  for (const auto& [id, gateway] : by_id_) {
+    for (const auto& [name, model] : gateway.models) {
+      for (const ServedDeployment& deployment : model.deployments) visit(deployment);
+    }
+  }
+}
+
 const ServedGateway* RouteTable::find_by_id(std::string_view id) const {
   const auto found = by_id_.find(id);
   return found == by_id_.end() ? nullptr : &found->second;

@@ -108,6 +108,8 @@ class RouteTable {
   // `host` is the value of a Host header: letter case, a port and a final dot do not matter.
   const ServedGateway* find_by_host(std::string_view host) const;
 
+  void for_each_deployment(const std::function<void(const ServedDeployment&)>& visit) const;
+
   // All replicas' endpoints, sorted, without repeats.
   const std::vector<net::Endpoint>& endpoints() const { return endpoints_; }
 

@@ -16,8 +16,10 @@ std::shared_ptr<const RouteTable> with_own_count(const std::shared_ptr<const Rou
 
 }  // namespace
 
-RouteTableSlot::RouteTableSlot(Metrics& metrics)
-    : metrics_(metrics), current_(std::make_shared<const RouteTable>()) {}
+RouteTableSlot::RouteTableSlot(Metrics& metrics, std::size_t affinity_bytes_max)
+    : metrics_(metrics),
+      affinity_(affinity_bytes_max),
+      current_(std::make_shared<const RouteTable>()) {}
 
 std::uint64_t RouteTableSlot::publish(std::vector<GatewayRoute> gateways) {
   const std::lock_guard lock(mutex_);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "gateway/affinity.h"
 #include "gateway/demand.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/replica_load.h"
@@ -21,7 +22,8 @@ namespace staithe::gateway {
 // of the pointer, so that no request takes a lock. Any thread.
 class RouteTableSlot {
  public:
-  explicit RouteTableSlot(Metrics& metrics);
+  // `affinity_bytes_max` is the memory for what is known of replicas' caches.
+  explicit RouteTableSlot(Metrics& metrics, std::size_t affinity_bytes_max = 32 * 1024 * 1024);
   RouteTableSlot(const RouteTableSlot&) = delete;
   RouteTableSlot& operator=(const RouteTableSlot&) = delete;
 
@@ -37,6 +39,8 @@ class RouteTableSlot {
   }
   // The requests of each deployment on all loops.
   DemandTable& demands() { return demands_; }
+  // Which replicas have read which prompts, shared by all loops.
+  AffinityTable& affinity() { return affinity_; }
   GatewayMetrics& metrics() { return metrics_; }
 
  private:
@@ -54,6 +58,7 @@ class RouteTableSlot {
   GatewayMetrics metrics_;
   ReplicaLoads loads_;
   DemandTable demands_;
+  AffinityTable affinity_;
   mutable std::mutex mutex_;  // guards what follows
   std::shared_ptr<const RouteTable> current_;
   std::uint64_t generation_ = 0;
