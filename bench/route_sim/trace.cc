@@ -86,7 +86,7 @@ class Reader {
     unsigned shared_last = 0;
     Request request;
     if (std::sscanf(line.c_str(), "%u %u %u %u %u", &gap_ms, &request.input_tokens,
-                    &request.output_tokens, &shared_count, &shared_last) < 4) {
+                    &request.output_tokens, &shared_count, &shared_last) < 3) {
       return false;
     }
     at_ms_ += gap_ms;
