@@ -201,6 +201,16 @@ void declare(Settings& settings, Config& config) {
                "collector that takes OTLP over HTTP, such as http://127.0.0.1:4318; empty: none");
   settings.add("trace-sample-percent", config.trace_sample_percent,
                "of requests that come without a trace, so many begin one");
+  settings.add("prefix-affinity", config.prefix_affinity,
+               "send prompts that begin alike to one replica");
+  settings.add("prefix-table-mib", config.prefix_table_mib,
+               "memory for which replica has read which prompts, in MiB");
+  settings.add("prefix-cache-kib", config.prefix_cache_kib,
+               "what a replica's prefix cache is taken to hold, in KiB of prompts");
+  settings.add_milliseconds("engine-metrics-interval", config.engine_metrics_interval,
+                            "between two looks at the metrics of engines with work; 0: none");
+  settings.add("session-header", config.session_header,
+               "requests with one value of this header go to one replica; empty: none do");
   settings.add("rest-error-code", config.rest_error_code,
                "code in REST error bodies: rpc (google.rpc.Code) or http");
   settings.add("strict-capacity-type", config.strict_capacity_type,
@@ -334,6 +344,13 @@ Result<void> check_between(const char* flag, std::int64_t value, std::int64_t le
                std::to_string(most));
 }
 
+Result<void> check_replica_choice(const Config& config) {
+  TRY(check_between("--prefix-table-mib", config.prefix_table_mib, 1, 64 * 1024));
+  if (config.engine_metrics_interval.count() == 0) return {};
+  return check_between("--engine-metrics-interval", config.engine_metrics_interval.count(), 100,
+                       60'000);
+}
+
 Result<void> check_autoscaling(const Config& config) {
   constexpr std::int64_t hour_ms = 3'600'000;
   TRY(check_between("--autoscale-interval", config.autoscale_interval.count(), 100, 60'000));
@@ -351,6 +368,7 @@ Result<void> check_autoscaling(const Config& config) {
 Result<void> check(const Config& config) {
   TRY(check_tls(config));
   TRY(check_autoscaling(config));
+  TRY(check_replica_choice(config));
   if (config.rest_error_code != "rpc" && config.rest_error_code != "http") {
     return wrong("--rest-error-code must be rpc or http");
   }

@@ -61,6 +61,11 @@ struct Config {
   bool access_log = false;
   std::string otlp_endpoint;  // empty: no traces
   std::uint32_t trace_sample_percent = 100;
+  bool prefix_affinity = true;
+  std::uint32_t prefix_table_mib = 32;    // of this process
+  std::uint32_t prefix_cache_kib = 4096;  // of each replica, in bytes of prompts
+  std::chrono::milliseconds engine_metrics_interval{1000};
+  std::string session_header = "x-session-id";
 
   // How deployments follow demand between their min and max; reconcile/autoscale.h says what each
   // does.

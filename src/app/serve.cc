@@ -82,6 +82,16 @@ reconcile::ScaleOptions scale_options(const Config& config) {
   return options;
 }
 
+gateway::Options gateway_options_of(const Config& config) {
+  gateway::Options options;
+  options.is_access_logged = config.access_log;
+  options.has_prefix_affinity = config.prefix_affinity;
+  options.choose.cache_bytes_per_replica = std::uint64_t{config.prefix_cache_kib} * 1024;
+  options.engine_metrics_interval = config.engine_metrics_interval;
+  options.session_header = config.session_header;
+  return options;
+}
+
 // The engines this server offers; in emulation all of them are the simulated one.
 Result<runtime::EngineCatalogue> read_engine_catalogue(const Config& config,
                                                        const std::string& self_path) {
@@ -255,9 +265,8 @@ class Server {
     api_options.cors = wire::CorsPolicy(config_.cors_origins);
     wire::ApiRouter api(table, tokens_, clock_, random_, api_options, metrics_);
 
-    gateway::RouteTableSlot routes(metrics_);
-    gateway::Options gateway_options;
-    gateway_options.is_access_logged = config_.access_log;
+    gateway::RouteTableSlot routes(metrics_, std::size_t{config_.prefix_table_mib} * 1024 * 1024);
+    gateway::Options gateway_options = gateway_options_of(config_);
     std::unique_ptr<OtlpExporter> exporter;
     if (!config_.otlp_endpoint.empty()) {
       TRY_ASSIGN(exporter, OtlpExporter::open(config_.otlp_endpoint, metrics_, log_));
