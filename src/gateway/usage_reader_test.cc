@@ -90,6 +90,7 @@ TEST(UsageStream, S03_takes_out_the_usage_event_and_nothing_else_however_the_str
       "data:{\"choices\":[1]}\n\n",
       "retry: 1\n\n",
       "data: text\n\n",
+      "data: {\"choices\":[1],\"choices\":[],\"usage\":{\"prompt_tokens\":7}}\n\n",
       done,
   };
   for (const std::string_view line_end : {"\n", "\r\n", "\r"}) {

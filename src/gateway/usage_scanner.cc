@@ -215,7 +215,8 @@ void UsageScanner::close() {
     capture_depth_ = 0;
   }
   if (is_choices_open_ && depth_ == 2) {
-    choices_ = Choices::empty;
+    // Of two, one that is not empty counts: what was seen of it may have been passed on.
+    if (choices_ == Choices::absent) choices_ = Choices::empty;
     is_choices_open_ = false;
   }
   is_key_next_ = false;
