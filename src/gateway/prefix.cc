@@ -60,6 +60,7 @@ void Prefix::absorb(const char* strip) {
 }
 
 void Prefix::add(std::string_view text) {
+  if (text.empty()) return;  // of which there may not even be an address
   text = text.substr(0, bytes_max - size_bytes_);
   size_bytes_ += text.size();
   const auto marks_end = std::upper_bound(marks.begin() + 1, marks.end(), size_bytes_);
