@@ -1,18 +1,13 @@
 #include "trace.h"
 
 #include <fmt/format.h>
-#include <zlib.h>
-#include <nlohmann/json.hpp>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstring>
-#include <memory>
-#include <optional>
 #include <string_view>
 
 #include "base/random.h"
-#include "base/time_text.h"
+#include "bench/trace_file.h"
 
 namespace staithe::bench {
 namespace {
@@ -21,126 +16,42 @@ std::uint32_t blocks_of(std::uint32_t tokens) {
   return (tokens + block_tokens - 1) / block_tokens;
 }
 
-class Reader {
+// Gives prompts their blocks.
+class Blocks {
  public:
-  explicit Reader(Trace& trace) : trace_(trace) {}
-
-  bool take(const std::string& path, const std::string& line) {
-    if (path.ends_with(".csv")) return take_azure(line);
-    return path.ends_with(".jsonl") ? take_mooncake(line) : take_packed(line);
+  // As the trace names them.
+  static bool take_named(const TraceRecord& record, Request& request) {
+    request.blocks = record.prompt;
+    return request.blocks.size() == blocks_of(request.input_tokens);
   }
-
- private:
-  bool add(Request request) {
-    if (request.input_tokens == 0 || request.output_tokens == 0) return true;  // nothing to serve
-    for (const std::uint32_t id : request.blocks) {
-      trace_.block_count = std::max(trace_.block_count, id + 1);
-    }
-    trace_.requests.push_back(std::move(request));
-    return true;
-  }
-  void add_new_blocks(Request& request) {
-    while (request.blocks.size() < blocks_of(request.input_tokens)) {
-      request.blocks.push_back(next_block_++);
-    }
-  }
-
-  bool take_azure(const std::string& line) {
-    const auto comma = line.find(',');
-    if (comma == std::string::npos) return false;
-    std::string time = line.substr(0, comma);
-    std::replace(time.begin(), time.end(), ' ', 'T');
-    const auto at = parse_timestamp(time + "Z");
-    Request request;
-    if (!at || std::sscanf(line.c_str() + comma, ",%u,%u", &request.input_tokens,
-                           &request.output_tokens) != 2) {
-      return false;
-    }
-    if (!first_) first_ = *at;
-    request.at_s = std::chrono::duration<double>(*at - *first_).count();
-    add_new_blocks(request);
-    return add(std::move(request));
-  }
-
-  bool take_mooncake(const std::string& line) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (!json.is_object() || !json.contains("hash_ids") || !json["hash_ids"].is_array()) {
-      return false;
-    }
-    for (const auto name : {"timestamp", "input_length", "output_length"}) {
-      if (!json.contains(name) || !json[name].is_number_unsigned()) return false;
-    }
-    Request request{.at_s = json["timestamp"].get<double>() / 1000,
-                    .input_tokens = json["input_length"].get<std::uint32_t>(),
-                    .output_tokens = json["output_length"].get<std::uint32_t>()};
-    for (const auto& id : json["hash_ids"]) {
-      if (!id.is_number_unsigned()) return false;
-      request.blocks.push_back(id.get<std::uint32_t>());
-    }
-    return request.blocks.size() == blocks_of(request.input_tokens) && add(std::move(request));
-  }
-
-  bool take_packed(const std::string& line) {
-    unsigned gap_ms = 0;
-    unsigned shared_count = 0;
-    unsigned shared_last = 0;
-    Request request;
-    if (std::sscanf(line.c_str(), "%u %u %u %u %u", &gap_ms, &request.input_tokens,
-                    &request.output_tokens, &shared_count, &shared_last) < 3) {
-      return false;
-    }
-    at_ms_ += gap_ms;
-    request.at_s = static_cast<double>(at_ms_) / 1000;
+  // Of the numbers behind a committed trace's tokens: how many blocks an earlier prompt had in
+  // common, and the last of them. Without them all are new.
+  bool take_shared(const TraceRecord& record, Request& request) {
+    const std::uint32_t shared_count = record.prompt.empty() ? 0 : record.prompt[0];
     if (shared_count > 0) {
-      if (shared_last >= chains_.size() || chains_[shared_last].place + 1 != shared_count) {
-        return false;
-      }
-      std::uint32_t id = shared_last;
+      const std::uint32_t last = record.prompt.size() > 1 ? record.prompt[1] : 0;
+      if (last >= chains_.size() || chains_[last].place + 1 != shared_count) return false;
+      std::uint32_t id = last;
       request.blocks.resize(shared_count);
       for (std::uint32_t i = shared_count; i-- > 0; id = chains_[id].before) {
         request.blocks[i] = id;
       }
     }
-    add_new_blocks(request);
-    for (std::uint32_t i = shared_count; i < request.blocks.size(); ++i) {
+    for (std::uint32_t i = shared_count; i < blocks_of(request.input_tokens); ++i) {
+      const auto id = static_cast<std::uint32_t>(chains_.size());
       chains_.push_back({.before = i == 0 ? 0 : request.blocks[i - 1], .place = i});
+      request.blocks.push_back(id);
     }
-    return add(std::move(request));
+    return true;
   }
 
+ private:
   struct Chain {
     std::uint32_t before;
     std::uint32_t place;
   };
-  Trace& trace_;
-  std::optional<Timestamp> first_;
-  std::uint32_t next_block_ = 0;
-  std::uint64_t at_ms_ = 0;
   std::vector<Chain> chains_;  // by id: the block before, and how many there are
 };
-
-Result<std::vector<std::string>> read_lines(const std::string& path) {
-  // Reads files that are not compressed just as well.
-  const std::unique_ptr<gzFile_s, int (*)(gzFile)> file(gzopen(path.c_str(), "rb"), gzclose);
-  if (file == nullptr) {
-    return Error{.code = Code::not_found, .message = "cannot read " + path};
-  }
-  std::vector<std::string> lines(1);
-  char buffer[65536];
-  int count = 0;
-  while ((count = gzread(file.get(), buffer, sizeof buffer)) > 0) {
-    for (const char c : std::string_view(buffer, static_cast<std::size_t>(count))) {
-      if (c == '\n') {
-        lines.emplace_back();
-      } else {
-        lines.back() += c;
-      }
-    }
-  }
-  if (count < 0) return Error{.code = Code::data_loss, .message = "cannot unpack " + path};
-  if (lines.back().empty()) lines.pop_back();
-  return lines;
-}
 
 void spread_in_time(std::vector<Request>& requests) {
   for (std::size_t begin = 0; begin < requests.size();) {
@@ -175,23 +86,31 @@ void make_prefix(Request& request) {
 }  // namespace
 
 Result<Trace> read_trace(const std::string& path) {
-  TRY_ASSIGN(const std::vector<std::string> lines, read_lines(path));
-  const auto slash = path.rfind('/');
-  Trace trace;
-  trace.name = path.substr(slash == std::string::npos ? 0 : slash + 1);
-  trace.name = trace.name.substr(0, trace.name.find('.'));
-  Reader reader(trace);
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    const std::string& line = lines[i];
-    if (line.empty() || line[0] == '#' || line.starts_with("TIMESTAMP")) continue;
-    if (!reader.take(path, line)) {
-      return Error{
-          .code = Code::invalid_argument,
-          .message = fmt::format("{}, line {}: not a request of a known form", path, i + 1)};
+  TRY_ASSIGN(TraceFile file, read_trace_file(path));
+  Trace trace{.name = std::move(file.name), .requests = {}};
+  const bool is_named = path.ends_with(".jsonl");
+  Blocks blocks;
+  for (std::size_t i = 0; i < file.records.size(); ++i) {
+    const TraceRecord& record = file.records[i];
+    Request request{.at_s = std::chrono::duration<double>(record.at).count(),
+                    .input_tokens = record.input_tokens,
+                    .output_tokens = record.output_tokens};
+    const bool is_taken =
+        is_named ? Blocks::take_named(record, request) : blocks.take_shared(record, request);
+    if (!is_taken) {
+      return Error{.code = Code::invalid_argument,
+                   .message = fmt::format("{}, request {}: its blocks do not fit its tokens or "
+                                          "those of the requests before",
+                                          path, i + 1)};
     }
+    if (request.input_tokens == 0 || request.output_tokens == 0) continue;  // nothing to serve
+    for (const std::uint32_t id : request.blocks) {
+      trace.block_count = std::max(trace.block_count, id + 1);
+    }
+    trace.requests.push_back(std::move(request));
   }
   if (trace.requests.empty()) {
-    return Error{.code = Code::invalid_argument, .message = path + " holds no request"};
+    return Error{.code = Code::invalid_argument, .message = path + " holds nothing to serve"};
   }
   std::stable_sort(trace.requests.begin(), trace.requests.end(),
                    [](const Request& a, const Request& b) { return a.at_s < b.at_s; });

@@ -27,11 +27,9 @@ struct Trace {
   std::uint32_t block_count = 0;  // ids are below this
 };
 
-// Reads a trace by the end of its name:
-//   .csv     Azure LLM inference traces; no prompt has anything in common with another
-//   .jsonl   Mooncake traces, with their hash_ids
-//   .txt.gz  as committed beside this: milliseconds since the request before, input tokens, output
-//            tokens, how many blocks an earlier prompt had in common, and the last of them
+// A trace of any form that bench/trace_file.h knows. No Azure prompt has anything in common with
+// another; Mooncake's have their hash_ids; behind the tokens of a committed trace stand how many
+// blocks an earlier prompt had in common, and the last of them.
 // Requests of one and the same moment are spread evenly up to the next moment, since Mooncake's
 // conversation trace tells time in steps of 3 s.
 Result<Trace> read_trace(const std::string& path);

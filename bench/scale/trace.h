@@ -21,10 +21,7 @@ struct Trace {
   std::vector<Request> requests;  // by time
 };
 
-// Reads a trace by the end of its name:
-//   .csv     Azure LLM inference traces: TIMESTAMP,ContextTokens,GeneratedTokens
-//   .jsonl   Mooncake traces: {"timestamp": ms, "input_length": n, "output_length": n, ...}
-//   .txt.gz  as committed beside this: milliseconds since the request before, input, output tokens
+// A trace of any form that bench/trace_file.h knows.
 Result<Trace> read_trace(const std::string& path);
 
 // `copies` requests for each one, each later by a time of its own below `spread` (drawn with a
