@@ -361,7 +361,6 @@ Result<void> check_autoscaling(const Config& config) {
   TRY(check_between("--autoscale-load-window-starts", config.autoscale_load_window_starts, 0, 100));
   TRY(check_between("--autoscale-tolerance", config.autoscale_tolerance, 0, 50));
   TRY(check_between("--autoscale-utilization", config.autoscale_utilization, 10, 100));
-  TRY(check_between("--trace-sample-percent", config.trace_sample_percent, 0, 100));
   return {};
 }
 
@@ -369,6 +368,7 @@ Result<void> check(const Config& config) {
   TRY(check_tls(config));
   TRY(check_autoscaling(config));
   TRY(check_replica_choice(config));
+  TRY(check_between("--trace-sample-percent", config.trace_sample_percent, 0, 100));
   if (config.rest_error_code != "rpc" && config.rest_error_code != "http") {
     return wrong("--rest-error-code must be rpc or http");
   }

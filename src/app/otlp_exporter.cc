@@ -93,7 +93,7 @@ std::string draw_otlp(const std::vector<std::unique_ptr<gateway::RequestSpan>>& 
   const Json body = {
       {"resourceSpans",
        {{{"resource", {{"attributes", resource.take()}}}, {"scopeSpans", scope_spans}}}}};
-  // Model names are what clients wrote: bytes that are not UTF-8 become U+FFFD.
+  // Some of it is what clients wrote: bytes that are not UTF-8 become U+FFFD.
   return body.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
@@ -159,10 +159,9 @@ void OtlpExporter::run() {
       std::move(waiting_.begin(), waiting_.begin() + room, std::back_inserter(batch));
       waiting_.erase(waiting_.begin(), waiting_.begin() + room);
       lock.unlock();
-      const bool is_sent = send(batch);
+      const bool is_settled = send(batch);
       lock.lock();
-      if (!is_sent) break;
-      exported_.add(batch.size());
+      if (!is_settled) break;
       batch.clear();
       pause = interval;
     }
@@ -174,6 +173,7 @@ void OtlpExporter::run() {
   }
 }
 
+// False if these spans are to be sent again.
 bool OtlpExporter::send(const Spans& batch) {
   net::BlockingRequest request;
   request.host = host_;
@@ -191,7 +191,10 @@ bool OtlpExporter::send(const Spans& batch) {
                  {{"error", answer.error().message}});
     return false;
   }
-  if (answer->status == 200) return true;
+  if (answer->status == 200) {
+    exported_.add(batch.size());
+    return true;
+  }
   // Only these are to be tried again; what else is refused would be refused again.
   const bool is_passing = answer->status == 429 || answer->status == 502 || answer->status == 503 ||
                           answer->status == 504;

@@ -93,3 +93,18 @@ def test_spans_wait_for_a_collector_that_is_busy_and_are_sent_at_the_end(make_se
     server.stop()
     [span] = collector.spans()
     assert span["name"] == "POST" or span["name"].startswith("chat")
+
+
+def metric(server, name):
+    text = httpx.get(f"{server.url}/metrics", headers={"Authorization": "Bearer viewer-token"}, timeout=5).text
+    return next(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name + " "))
+
+
+def test_spans_that_a_collector_refuses_for_good_are_dropped_and_not_called_exported(make_server, collector):
+    server = make_server("--otlp-endpoint", collector.url).start()
+    gateway_id = server.create_gateway()["spec"]["id"]
+    collector.status = 400
+    assert chat(server, gateway_id, "nobody").status_code == 404
+    until(lambda: metric(server, "staithe_spans_dropped_total") == 1, "a dropped span", seconds=10)
+    assert metric(server, "staithe_spans_exported_total") == 0
+    assert len(collector.requests) == 1
