@@ -112,15 +112,15 @@ void ProxyExchange::start(const net::RequestHead& head) {
   counters_ = served.undecided;
   if (!served.may_come_from(exchange_.peer_address())) return refuse(errors::source_not_allowed());
   if (is_health_check(head, located.target)) return answer(R"({"status":"ok"})");
-  if (served.auth == AuthKind::weights_and_biases) return ask_whose_key(head);
+  if (served.auth == AuthKind::weights_and_biases) return ask_whose_key(head, located.target);
   if (const auto error = admit(head)) return refuse(*error);
-  proceed(head);
+  proceed(head, located.target);
 }
 
-// The caller may use the gateway.
-void ProxyExchange::proceed(const net::RequestHead& head) {
+// The caller may use the gateway. `target` is what the head's is below it.
+void ProxyExchange::proceed(const net::RequestHead& head, std::string_view target) {
   const ServedGateway& served = *request_->gateway;
-  RequestPlan plan = plan_request(served, head, locate(*request_->table, head).target);
+  RequestPlan plan = plan_request(served, head, target);
   if (const auto* error = std::get_if<ApiError>(&plan)) return refuse(*error);
   if (const auto* list = std::get_if<ListModels>(&plan)) {
     return answer(list->only == nullptr ? served.model_list : draw_model_list(served, *list->only));
@@ -152,7 +152,7 @@ ProxyExchange::KeptHead::KeptHead(const net::RequestHead& head)
   view.headers = headers.list();
 }
 
-void ProxyExchange::ask_whose_key(const net::RequestHead& head) {
+void ProxyExchange::ask_whose_key(const net::RequestHead& head, std::string_view target) {
   WandbKeys* const keys = gateway_.options_.wandb_keys;
   if (keys == nullptr) return refuse(errors::keys_not_verifiable());
   const auto key = auth::bearer_token(head.headers.find("authorization").value_or(""));
@@ -166,7 +166,7 @@ void ProxyExchange::ask_whose_key(const net::RequestHead& head) {
       });
   if (const auto* answer = std::get_if<KeyAnswer>(&found)) {
     if (const auto error = admit_owner(*answer)) return refuse(*error);
-    return proceed(head);
+    return proceed(head, target);
   }
   key_wait_ = std::get<WandbKeys::WaitHandle>(std::move(found));
   kept_head_ = std::make_unique<KeptHead>(head);
@@ -194,7 +194,7 @@ void ProxyExchange::take_owner(const KeyAnswer& answer) {
   phase_ = Phase::collecting;
   const std::unique_ptr<KeptHead> head = std::move(kept_head_);
   if (const auto error = admit_owner(answer)) return refuse(*error);
-  proceed(head->view);
+  proceed(head->view, locate(*request_->table, head->view).target);
   if (phase_ != Phase::collecting) return;
   if (is_request_whole_) return on_request_end();
   exchange_.resume_body();

@@ -86,9 +86,9 @@ class ProxyExchange final : public net::ExchangeHandler {
   };
 
   void start(const net::RequestHead& head);
-  void proceed(const net::RequestHead& head);
+  void proceed(const net::RequestHead& head, std::string_view target);
   std::optional<ApiError> admit(const net::RequestHead& head);
-  void ask_whose_key(const net::RequestHead& head);
+  void ask_whose_key(const net::RequestHead& head, std::string_view target);
   std::optional<ApiError> admit_owner(const KeyAnswer& answer);
   void take_owner(const KeyAnswer& answer);
   void start_forward(const net::RequestHead& head, Forward forward);
