@@ -27,10 +27,14 @@ Error unreadable(const Record& record, Error error) {
 
 // Resources keep spec and status in their two texts.
 template <typename T>
-Result<Versioned<T>> decode_resource(const Record& record) {
+using DecodeStatus = Result<void> (*)(std::string_view text, decltype(T::status)& status);
+
+template <typename T>
+Result<Versioned<T>> decode_resource(const Record& record,
+                                     DecodeStatus<T> decode_status = model::decode) {
   Versioned<T> out{{}, record.version, record.keys, record.revision};
   Result<void> decoded = model::decode(record.spec, out.value.spec);
-  if (decoded) decoded = model::decode(record.status, out.value.status);
+  if (decoded) decoded = decode_status(record.status, out.value.status);
   if (!decoded) return unreadable(record, std::move(decoded).error());
   return out;
 }
@@ -228,11 +232,7 @@ Result<Versioned<model::Deployment>> decode_deployment(const Record& record) {
   return decode_resource<model::Deployment>(record);
 }
 Result<Versioned<model::Deployment>> decode_deployment_headline(const Record& record) {
-  Versioned<model::Deployment> out{{}, record.version, record.keys, record.revision};
-  Result<void> decoded = model::decode(record.spec, out.value.spec);
-  if (decoded) decoded = model::decode_without_conditions(record.status, out.value.status);
-  if (!decoded) return unreadable(record, std::move(decoded).error());
-  return out;
+  return decode_resource<model::Deployment>(record, model::decode_without_conditions);
 }
 Result<Versioned<model::Node>> decode_node(const Record& record) {
   return decode_value<model::Node>(record);
