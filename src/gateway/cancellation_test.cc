@@ -16,7 +16,7 @@ class Cancellation : public ::testing::Test {
     return world.until([&] { return engine.peer(0).is_gone(); });
   }
 
-  GatewayWorld world;
+  GatewayWorld world{{.is_access_logged = true}};
   FakeEngine& engine = world.add_engine();
   RawPeer client = world.connect();
 };
@@ -30,6 +30,7 @@ TEST_F(Cancellation, C01_a_client_that_leaves_mid_stream_ends_the_engines_work) 
   EXPECT_TRUE(engine_sees_the_end());
   EXPECT_EQ(world.in_flight(), 0u);
   EXPECT_EQ(world.requests("client_gone"), 1);
+  EXPECT_NE(world.logged().find("\"status\":\"499\""), std::string::npos) << world.logged();
 }
 
 TEST_F(Cancellation, C01_so_does_one_that_resets) {

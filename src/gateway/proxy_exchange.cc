@@ -595,8 +595,7 @@ void ProxyExchange::on_cancelled() {
   demand_.release();
   if (phase_ != Phase::over) {
     counters_->count_client_gone();
-    book_usage(UsageWatch::End::aborted);
-    end_span(status_client_gone);
+    record(status_client_gone, UsageWatch::End::aborted);
   }
   phase_ = Phase::over;
 }
@@ -606,7 +605,12 @@ void ProxyExchange::end(std::uint16_t status) {
   in_flight_.release();
   demand_.release();
   counters_->count(status);
-  book_usage(status < 400 ? UsageWatch::End::complete : UsageWatch::End::failed);
+  record(status, status < 400 ? UsageWatch::End::complete : UsageWatch::End::failed);
+}
+
+// What is kept of every request, however it ended.
+void ProxyExchange::record(std::uint16_t status, UsageWatch::End how) {
+  book_usage(how);
   end_span(status);
   if (!gateway_.options_.is_access_logged) return;
   const auto took =

@@ -116,6 +116,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   void refuse(const ApiError& error);
   void send_json(net::AnswerHead& answer, std::string_view json);
   void end(std::uint16_t status);
+  void record(std::uint16_t status, UsageWatch::End how);
   void book_usage(UsageWatch::End how);
   void end_span(std::uint16_t status);
 
