@@ -9,6 +9,7 @@
 
 #include "auth/token_record.h"
 #include "base/encoding.h"
+#include "cli/api_client.h"
 
 namespace staithe::app {
 namespace {
@@ -368,6 +369,11 @@ Result<void> check(const Config& config) {
   TRY(check_tls(config));
   TRY(check_autoscaling(config));
   TRY(check_replica_choice(config));
+  if (!config.otlp_endpoint.empty() && !cli::parse_server(config.otlp_endpoint)) {
+    return wrong(
+        "--otlp-endpoint must be http://HOST:PORT or https://HOST:PORT of a collector that takes "
+        "OTLP over HTTP, such as http://127.0.0.1:4318");
+  }
   TRY(check_between("--trace-sample-percent", config.trace_sample_percent, 0, 100));
   if (config.rest_error_code != "rpc" && config.rest_error_code != "http") {
     return wrong("--rest-error-code must be rpc or http");

@@ -99,19 +99,13 @@ std::string draw_otlp(const std::vector<std::unique_ptr<gateway::RequestSpan>>& 
 
 Result<std::unique_ptr<OtlpExporter>> OtlpExporter::open(const std::string& url, Metrics& metrics,
                                                          const Log& log) {
-  auto server = cli::parse_server(url);
-  if (!server) {
-    return Error{.code = Code::invalid_argument,
-                 .message =
-                     "--otlp-endpoint must be http://HOST:PORT or https://HOST:PORT of a collector "
-                     "that takes OTLP over HTTP, such as http://127.0.0.1:4318"};
-  }
+  TRY_ASSIGN(cli::Server server, cli::parse_server(url));
   std::shared_ptr<const net::TlsClientContext> tls;
-  if (server->is_secure) {
+  if (server.is_secure) {
     TRY_ASSIGN(tls, net::TlsClientContext::load(""));
   }
   std::unique_ptr<OtlpExporter> exporter(
-      new OtlpExporter(std::move(server->host), server->port, std::move(tls), metrics, log));
+      new OtlpExporter(std::move(server.host), server.port, std::move(tls), metrics, log));
   return exporter;
 }
 

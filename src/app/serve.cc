@@ -228,9 +228,9 @@ class Server {
 
   Result<int> run() {
     TRY(load_certificate());
-    TRY(make_directory(config_.data));
     TRY_ASSIGN(const std::vector<auth::Token> bootstrap_tokens, read_bootstrap_tokens());
     TRY_ASSIGN(served_, listen_on_ports(config_, tls_ ? &tls_->contexts() : nullptr));
+    TRY(make_directory(config_.data));
     const std::string database = config_.data + "/staithe.db";
     store::SqliteOptions store_options;
     store_options.check = store::Check::by_caller;

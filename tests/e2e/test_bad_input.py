@@ -104,10 +104,13 @@ def test_bad_usage_is_exit_code_2_and_one_line(tmp_path):
     bad = tmp_path / "bad.toml"
     bad.write_text("lisen = 1\n")
     for arguments in (["serve", "--lisen", "x"], ["serve", "--listen", "nowhere"], ["serve", "--config", tmp_path / "none.toml"],
-                      ["serve", "--config", bad], ["serve", "--bootstrap-token", "secret-text"], ["serve", "--event-loops", "x"]):
+                      ["serve", "--config", bad], ["serve", "--bootstrap-token", "secret-text"], ["serve", "--event-loops", "x"],
+                      ["serve", "--otlp-endpoint", "collector:4318"], ["serve", "--trace-sample-percent", "101"],
+                      ["serve", "--prefix-table-mib", "0"]):
         result = run(*arguments, STAITHE_DATA=str(tmp_path / "d"))
         assert result.returncode == 2 and one_line(result.stderr), (arguments, result)
         assert "secret-text" not in result.stderr
+        assert not (tmp_path / "d").exists(), "nothing is made of a wrong configuration"
     assert run("nonsense").returncode == 2
 
 
