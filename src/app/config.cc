@@ -178,6 +178,9 @@ void declare(Settings& settings, Config& config) {
   settings.add("api-workers", config.api_workers, "threads for the blocking part of API calls");
   settings.add_milliseconds("drain-timeout", config.drain_timeout,
                             "how long SIGTERM waits for open streams");
+  settings.add_milliseconds("takeover-timeout", config.takeover_timeout,
+                            "how long to wait for a server that has the data directory to be told "
+                            "to stop; 0: not at all");
   settings.add_milliseconds("replica-drain-timeout", config.replica_drain_timeout,
                             "how long a replica may finish its streams before it is stopped");
   settings.add_milliseconds("stop-grace", config.stop_grace,

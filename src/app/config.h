@@ -52,9 +52,10 @@ struct Config {
   std::uint16_t engine_port_first = 0;         // 0: any free port
   std::uint16_t engine_port_last = 0;
 
-  std::uint32_t event_loops = 0;                    // 0: one per core
-  std::uint32_t api_workers = 4;                    // threads for the blocking part of API calls
-  std::chrono::milliseconds drain_timeout{30'000};  // of this server on SIGTERM
+  std::uint32_t event_loops = 0;                       // 0: one per core
+  std::uint32_t api_workers = 4;                       // threads for the blocking part of API calls
+  std::chrono::milliseconds drain_timeout{30'000};     // of this server on SIGTERM
+  std::chrono::milliseconds takeover_timeout{10'000};  // of the server before us
   std::chrono::milliseconds replica_drain_timeout{30'000};
   std::chrono::milliseconds stop_grace{10'000};  // between TERM and KILL of an engine
   std::string log_level = "info";

@@ -101,6 +101,11 @@ bool Feeds::is_drained(const model::Id& replica_id) const {
   return routes_.is_adopted(generation) && routes_.in_flight(replica_id) == 0;
 }
 
+bool Feeds::is_routed(const model::Id& replica_id) const {
+  const std::lock_guard lock(mutex_);
+  return known_replicas_.contains(replica_id);
+}
+
 std::optional<reconcile::DemandReading> Feeds::demand(const model::Id& deployment_id) const {
   const auto totals = routes_.demands().read(deployment_id, clock_);
   if (!totals) return std::nullopt;
@@ -256,6 +261,10 @@ void Feeds::publish_routes() {
     serving = serving_;
     is_serving_changed_ = false;
   }
+  std::set<model::Id> known;
+  for (const auto& [id, replicas] : serving) {
+    for (const reconcile::ServingReplica& replica : replicas) known.insert(replica.id);
+  }
   std::set<model::Id> replicas;
   std::map<model::Id, gateway::GatewayRoute> routes = gateways_;
   for (const auto& [id, deployment] : deployments_) {
@@ -283,6 +292,7 @@ void Feeds::publish_routes() {
 
   const std::lock_guard lock(mutex_);
   published_replicas_ = std::move(replicas);
+  known_replicas_ = std::move(known);
   published_generation_ = generation;
 }
 

@@ -49,6 +49,9 @@ class Feeds {
   // True once no loop chooses this replica any more and the last request at it is over. Any thread.
   bool is_drained(const model::Id& replica_id) const;
 
+  // The newest routes were made knowing that this replica serves. Any thread.
+  bool is_routed(const model::Id& replica_id) const;
+
   // What the gateways have counted for a deployment, and which ones have requests, or had since
   // this was asked last. For the control thread alone.
   std::optional<reconcile::DemandReading> demand(const model::Id& deployment_id) const;
@@ -93,6 +96,7 @@ class Feeds {
   std::map<model::Id, std::vector<reconcile::ServingReplica>> serving_;
   bool is_serving_changed_ = false;
   std::set<model::Id> published_replicas_;  // those in the newest table
+  std::set<model::Id> known_replicas_;      // and those that drained when it was made
   std::uint64_t published_generation_ = 0;
 
   std::unique_ptr<store::Store::Subscription> subscription_;

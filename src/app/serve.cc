@@ -1,9 +1,9 @@
 #include "app/serve.h"
 
 #include <fmt/format.h>
-#include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <condition_variable>
@@ -11,6 +11,7 @@
 #include <cstring>
 #include <filesystem>
 #include <mutex>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -23,6 +24,8 @@
 #include "app/front.h"
 #include "app/otlp_exporter.h"
 #include "app/served_ports.h"
+#include "app/stop_signal.h"
+#include "app/takeover.h"
 #include "app/tls_reload.h"
 #include "auth/token_record.h"
 #include "base/log.h"
@@ -46,6 +49,11 @@ constexpr std::size_t api_queue_length_max = 4096;
 // Threads that wait for machines, most of the time for nothing at all.
 constexpr std::size_t driver_calls_max = 16;
 constexpr std::size_t driver_calls_queued_max = 4096;
+// On the way in: for engines that run to be found ready, which some may not be for long.
+constexpr std::chrono::milliseconds routes_wait_max{2'000};
+// On the way out: for calls of the API to end, and for whoever comes next to read everything.
+constexpr std::chrono::milliseconds api_drain_max{5'000};
+constexpr std::chrono::milliseconds successor_start_max{60'000};
 
 LogLevel log_level_of(const Config& config) {
   if (config.log_level == "debug") return LogLevel::debug;
@@ -164,31 +172,6 @@ class ServingLoop {
   Thread thread_;
 };
 
-// Blocks SIGTERM and SIGINT for every thread made later, and waits for one of them.
-class StopSignal {
- public:
-  StopSignal() {
-    sigemptyset(&signals_);
-    sigaddset(&signals_, SIGTERM);
-    sigaddset(&signals_, SIGINT);
-    pthread_sigmask(SIG_BLOCK, &signals_, nullptr);
-    signal(SIGPIPE, SIG_IGN);
-  }
-  void wait() {
-    int received = 0;
-    while (sigwait(&signals_, &received) != 0) {
-    }
-  }
-  // True when another one came within `time`.
-  bool wait_for(std::chrono::milliseconds time) {
-    const timespec limit{time.count() / 1000, time.count() % 1000 * 1'000'000};
-    return sigtimedwait(&signals_, nullptr, &limit) > 0;
-  }
-
- private:
-  sigset_t signals_{};
-};
-
 // Looks through the database while the server reads it; nothing is served before it is through.
 class DatabaseCheck {
  public:
@@ -229,12 +212,15 @@ class Server {
   Result<int> run() {
     TRY(load_certificate());
     TRY_ASSIGN(const std::vector<auth::Token> bootstrap_tokens, read_bootstrap_tokens());
-    TRY_ASSIGN(served_, listen_on_ports(config_, tls_ ? &tls_->contexts() : nullptr));
-    TRY(make_directory(config_.data));
     const std::string database = config_.data + "/staithe.db";
+    TRY(open_ports(database));
+    TRY(make_directory(config_.data));
+    TRY_ASSIGN(takeover_,
+               take_over(database, config_.takeover_timeout, stop_signal_, clock_, log_));
     store::SqliteOptions store_options;
     store_options.check = store::Check::by_caller;
     store_options.metrics = &metrics_;
+    store_options.ownership = &takeover_->ownership;
     TRY_ASSIGN(store_, store::open_sqlite_store(database, store_options, clock_, log_));
     DatabaseCheck check(database);
     Result<int> code = serve(bootstrap_tokens, check);
@@ -287,12 +273,20 @@ class Server {
                feeds.serving(deployment_id, std::move(replicas));
              },
          .is_drained =
-             [&feeds](const model::Id& replica_id) { return feeds.is_drained(replica_id); },
+             [this, &feeds](const model::Id& replica_id) {
+               return is_alone() && feeds.is_drained(replica_id);
+             },
          .demand = [&feeds](const model::Id& deployment_id) { return feeds.demand(deployment_id); },
          .active_deployments = [&feeds] { return feeds.active_deployments(); }});
     TRY(feeds.start());
     TRY(check.wait());
 
+    control_plane.attach(&reconcilers);
+    reconcilers.start();
+    if (takeover_->place_in_line.is_open()) {
+      wait_until([&] { return are_engines_routed(feeds); }, routes_wait_max);
+    }
+    TRY(start_listening(served_));
     std::vector<std::unique_ptr<ServingLoop>> loops;
     const ServingLoop::Shared shared{clock_,          log_,        metrics_,
                                      tokens_,         routes,      api,
@@ -304,21 +298,39 @@ class Server {
       }
     }
     if (tls_) tls_->start();
-    control_plane.attach(&reconcilers);
-    reconcilers.start();
     for (auto& loop : loops) loop->start();
     is_serving_.store(true, std::memory_order_release);
     health.set_serving(true);
     for (const std::string& url : served_.urls) std::printf("ready %s\n", url.c_str());
     std::fflush(stdout);
+    takeover_->place_in_line.reset();  // whoever was before us may go
 
     stop_signal_.wait();
-    is_serving_.store(false, std::memory_order_release);
-    health.set_serving(false);
-    drain(loops);
+    const auto begin_drain = [&] {
+      is_serving_.store(false, std::memory_order_release);
+      health.set_serving(false);
+      return drain(loops);
+    };
+    DrainCount undrained;
+    const bool has_successor = takeover_->ownership.has_successor();
+    if (has_successor) {
+      api.close();
+    } else {
+      undrained = begin_drain();
+    }
+    // Streams need none of this, and whoever comes next does.
+    wait_until([&api] { return api.open_calls() == 0; }, api_drain_max);
     control_plane.attach(nullptr);
     reconcilers.stop();
     feeds.stop();
+    takeover_->ownership.give_up();
+    if (has_successor) {
+      log_.info("another server takes over");
+      wait_until([this] { return !takeover_->ownership.has_successor(); }, successor_start_max);
+      undrained = begin_drain();
+    }
+    wait_until([&undrained] { return undrained->load(std::memory_order_acquire) == 0; },
+               config_.drain_timeout);
     for (auto& loop : loops) loop->stop();
     return 0;
   }
@@ -398,18 +410,53 @@ class Server {
     return limits;
   }
 
-  // Lets open requests finish, up to the limit or a second signal.
-  void drain(std::vector<std::unique_ptr<ServingLoop>>& loops) {
+  // A port that the server before us serves is ours too, once it has made way.
+  Result<void> open_ports(const std::string& database) {
+    const net::TlsContextSlot* contexts = tls_ ? &tls_->contexts() : nullptr;
+    auto served = listen_on_ports(config_, contexts);
+    if (!served && served.error().reason == "PORT_TAKEN" && config_.takeover_timeout.count() > 0 &&
+        store::Ownership::is_taken(database)) {
+      served = bind_to_ports(config_, contexts);
+    }
+    TRY_ASSIGN(served_, std::move(served));
+    return {};
+  }
+
+  // Whoever served before us goes on until all engines found running can be reached through us.
+  bool are_engines_routed(const Feeds& feeds) const {
+    const auto replicas = driver_->list();
+    return replicas && std::all_of(replicas->begin(), replicas->end(), [&](const auto& replica) {
+             return replica.phase != runtime::ReplicaPhase::starting &&
+                    (replica.phase != runtime::ReplicaPhase::ready || feeds.is_routed(replica.id));
+           });
+  }
+
+  // Nobody but us has requests at our engines. Of the control thread.
+  bool is_alone() {
+    is_alone_ = is_alone_ || !takeover_->ownership.has_predecessor();
+    return is_alone_;
+  }
+
+  // How many servers have connections left.
+  using DrainCount = std::shared_ptr<std::atomic<std::size_t>>;
+
+  // Lets open requests finish.
+  DrainCount drain(std::vector<std::unique_ptr<ServingLoop>>& loops) {
     log_.info("draining", {{"limit_ms", config_.drain_timeout.count()}});
-    const auto left =
-        std::make_shared<std::atomic<std::size_t>>(loops.size() * served_.ports.size());
+    auto left = std::make_shared<std::atomic<std::size_t>>(loops.size() * served_.ports.size());
     for (auto& loop : loops) {
       loop->drain([left] { left->fetch_sub(1, std::memory_order_acq_rel); });
     }
-    constexpr std::chrono::milliseconds look_every{10};
-    const Instant due = clock_.instant() + config_.drain_timeout;
-    while (left->load(std::memory_order_acquire) > 0 && clock_.instant() < due) {
-      if (stop_signal_.wait_for(look_every)) return;
+    return left;
+  }
+
+  // Up to a limit or, for all that is still to come, another signal.
+  template <typename Condition>
+  void wait_until(const Condition& condition, std::chrono::milliseconds limit) {
+    constexpr std::chrono::milliseconds look_every{5};
+    const Instant due = clock_.instant() + limit;
+    while (!is_hurried_ && !condition() && clock_.instant() < due) {
+      is_hurried_ = stop_signal_.wait_for(look_every);
     }
   }
 
@@ -426,6 +473,9 @@ class Server {
   auth::TokenTable tokens_;
   std::unique_ptr<TlsReload> tls_;  // null without TLS
   ServedPorts served_;
+  std::optional<Takeover> takeover_;
+  bool is_alone_ = false;
+  bool is_hurried_ = false;     // told to stop twice
   model::Catalogue catalogue_;  // of what is there at the start
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<runtime::Driver> driver_;

@@ -22,10 +22,9 @@ std::string url_host(const std::string& host) {
 Result<void> add_port(ServedPorts& served, const std::string& where, net::TlsPolicy policy,
                       std::uint32_t listener_count) {
   TRY_ASSIGN(net::ListenAddress address, net::parse_listen_address(where));
-  TRY(net::check_port_is_free(address));
   ServedPort port{.tls_policy = policy, .listeners = {}};
   for (std::uint32_t i = 0; i < listener_count; ++i) {
-    TRY_ASSIGN(net::Listener listener, net::listen_on(address));
+    TRY_ASSIGN(net::Listener listener, net::bind_to(address));
     address.port = listener.port;
     port.listeners.push_back(std::move(listener));
   }
@@ -36,9 +35,14 @@ Result<void> add_port(ServedPorts& served, const std::string& where, net::TlsPol
   return {};
 }
 
+Result<void> check_port_is_free(const std::string& where) {
+  TRY_ASSIGN(const net::ListenAddress address, net::parse_listen_address(where));
+  return net::check_port_is_free(address);
+}
+
 }  // namespace
 
-Result<ServedPorts> listen_on_ports(const Config& config, const net::TlsContextSlot* contexts) {
+Result<ServedPorts> bind_to_ports(const Config& config, const net::TlsContextSlot* contexts) {
   const std::uint32_t loop_count = config.event_loops > 0
                                        ? config.event_loops
                                        : std::max(1u, std::thread::hardware_concurrency());
@@ -52,6 +56,21 @@ Result<ServedPorts> listen_on_ports(const Config& config, const net::TlsContextS
   ServedPorts served;
   TRY(add_port(served, config.listen, {speech, contexts}, loop_count));
   if (has_tls_port) TRY(add_port(served, config.tls_listen, {Speech::tls, contexts}, loop_count));
+  return served;
+}
+
+Result<void> start_listening(const ServedPorts& served) {
+  for (const ServedPort& port : served.ports) {
+    for (const net::Listener& listener : port.listeners) TRY(net::start_listening(listener));
+  }
+  return {};
+}
+
+Result<ServedPorts> listen_on_ports(const Config& config, const net::TlsContextSlot* contexts) {
+  TRY(check_port_is_free(config.listen));
+  if (!config.tls_listen.empty()) TRY(check_port_is_free(config.tls_listen));
+  TRY_ASSIGN(ServedPorts served, bind_to_ports(config, contexts));
+  TRY(start_listening(served));
   return served;
 }
 

@@ -23,6 +23,12 @@ struct ServedPorts {
 };
 
 // Listens on the one port of `config`, or on the two. `contexts` is null without TLS.
+// FAILED_PRECONDITION "PORT_TAKEN" if somebody else does.
 Result<ServedPorts> listen_on_ports(const Config& config, const net::TlsContextSlot* contexts);
+
+// The same for a server that follows another on its ports: nothing is listened to before
+// start_listening().
+Result<ServedPorts> bind_to_ports(const Config& config, const net::TlsContextSlot* contexts);
+Result<void> start_listening(const ServedPorts& served);
 
 }  // namespace staithe::app

@@ -45,12 +45,15 @@ struct ListenAddress {
 };
 Result<ListenAddress> parse_listen_address(std::string_view text);  // "127.0.0.1:8080", "[::1]:0"
 
-// A bound, listening, non-blocking socket with SO_REUSEPORT. A taken port is FAILED_PRECONDITION
-// and says so.
+// A bound, non-blocking socket with SO_REUSEPORT. A taken port is FAILED_PRECONDITION and says so.
 struct Listener {
   UniqueFd fd;
   std::uint16_t port = 0;  // the real one
 };
+// One that takes no connections yet, beside others that may.
+Result<Listener> bind_to(const ListenAddress& address);
+Result<void> start_listening(const Listener& listener);
+// Both.
 Result<Listener> listen_on(const ListenAddress& address);
 
 // Accepts connections on one listener and speaks HTTP/1.1 (RFC 9112) or HTTP/2 (RFC 9113, by ALPN

@@ -65,7 +65,7 @@ Result<ListenAddress> parse_listen_address(std::string_view text) {
   return ListenAddress{.host = std::string(host), .port = port};
 }
 
-Result<Listener> listen_on(const ListenAddress& address) {
+Result<Listener> bind_to(const ListenAddress& address) {
   std::string_view host = address.host;
   if (host == "localhost") host = "127.0.0.1";
   const auto where = parse_socket_address(host, address.port);
@@ -79,8 +79,20 @@ Result<Listener> listen_on(const ListenAddress& address) {
     return listen_error(address, errno);
   }
   set_connection_options(fd);
-  if (::listen(fd, backlog) != 0) return listen_error(address, errno);
   listener.port = local_port(fd);
+  return listener;
+}
+
+Result<void> start_listening(const Listener& listener) {
+  if (::listen(listener.fd.get(), backlog) == 0) return {};
+  return Error{
+      .code = Code::failed_precondition,
+      .message = fmt::format("cannot listen on port {}: {}", listener.port, std::strerror(errno))};
+}
+
+Result<Listener> listen_on(const ListenAddress& address) {
+  TRY_ASSIGN(Listener listener, bind_to(address));
+  TRY(start_listening(listener));
   return listener;
 }
 

@@ -5,10 +5,19 @@
 #include "wire/call_exchange.h"
 
 namespace staithe::wire {
+namespace {
+
+Error taken_over() {
+  return {.code = Code::unavailable,
+          .message = "this server is being replaced by another one; try again",
+          .reason = "SERVER_REPLACED"};
+}
+
+}  // namespace
 
 ApiRouter::ApiRouter(const MethodTable& table, const auth::TokenTable& tokens, const Clock& clock,
                      Random& random, ApiOptions options, Metrics& metrics)
-    : context_{tokens, clock, random, CallMetrics(metrics, table), std::move(options)},
+    : context_{tokens, clock, random, CallMetrics(metrics, table), std::move(options), open_calls_},
       paths_(table),
       rest_(table, context_.options.rest_error_code, context_.options.body_bytes_max),
       connect_(paths_, context_.options.body_bytes_max),
@@ -34,6 +43,9 @@ std::unique_ptr<net::ExchangeHandler> ApiRouter::on_request(const net::RequestHe
   RawRequest request = make_raw_request(head);
   const Dialect& dialect = dialect_for(request);
   Dialect::Chosen chosen = dialect.choose(request);
+  if (chosen.method != nullptr && is_closed_.load(std::memory_order_acquire)) {
+    chosen = {.method = nullptr, .refusal = dialect.write_error(taken_over(), request)};
+  }
   const bool is_stream = chosen.method != nullptr && chosen.method->kind != Method::Kind::unary;
   CallExchange::Parts parts{context_, exchange, dialect, std::move(request), std::move(chosen)};
   return is_stream ? make_stream_exchange(std::move(parts))

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <memory>
 
@@ -31,6 +32,7 @@ struct ApiContext {
   Random& random;
   const CallMetrics metrics;
   const ApiOptions options;
+  std::atomic<std::size_t>& open_calls;  // with one message each way
 };
 
 // The control-plane API on an exchange: chooses dialect and method, authenticates, authorizes,
@@ -44,9 +46,17 @@ class ApiRouter final : public net::RequestRouter {
   std::unique_ptr<net::ExchangeHandler> on_request(const net::RequestHead& head,
                                                    net::Exchange& exchange) override;
 
+  // From now on whoever asks is told that another server takes over (UNAVAILABLE: it can be tried
+  // again). Any thread.
+  void close() { is_closed_.store(true, std::memory_order_release); }
+  // Calls with one message each way that have begun and not ended. Any thread.
+  std::size_t open_calls() const { return open_calls_.load(std::memory_order_acquire); }
+
  private:
   const Dialect& dialect_for(const RawRequest& request) const;
 
+  std::atomic<bool> is_closed_{false};
+  std::atomic<std::size_t> open_calls_{0};
   const ApiContext context_;
   const RpcPaths paths_;
   const RestDialect rest_;

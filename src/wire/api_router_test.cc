@@ -53,6 +53,20 @@ TEST_F(Router, options_names_the_verbs_of_a_path_to_who_may_know_them) {
   EXPECT_EQ(calls_, 0);
 }
 
+TEST_F(Router, that_is_closed_asks_callers_to_try_again_in_their_own_protocol) {
+  serve();
+  EXPECT_EQ(ask("GET", "/v1/things/a").status(), "200");
+  EXPECT_EQ(router_->open_calls(), 0u);
+  router_->close();
+  const auto& rest = ask("GET", "/v1/things/a");
+  EXPECT_EQ(rest.status(), "503");
+  EXPECT_NE(rest.body.find("try again"), std::string::npos) << rest.body;
+  const auto& rpc =
+      ask("POST", rpc_path + "Get", stream_fields(testing::Protocol::grpc), enveloped(""));
+  EXPECT_EQ(rpc.field("grpc-status"), "14");
+  EXPECT_EQ(calls_, 1);
+}
+
 Fields preflight(const std::string& origin) {
   return {{"origin", origin},
           {"access-control-request-method", "POST"},

@@ -52,8 +52,12 @@ class UnaryExchange final : public CallExchange {
       declared_bytes_ = body.length;
     }
     is_too_large_ = declared_bytes_ > body_bytes_max_;
+    context_.open_calls.fetch_add(1, std::memory_order_acq_rel);
   }
-  ~UnaryExchange() override { slot_->handler = nullptr; }
+  ~UnaryExchange() override {
+    context_.open_calls.fetch_sub(1, std::memory_order_acq_rel);
+    slot_->handler = nullptr;
+  }
 
   void on_body(std::string_view bytes) override {
     if (!is_body_read_ || is_over_) return;

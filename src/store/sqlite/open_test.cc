@@ -48,6 +48,38 @@ TEST(OpenSqliteStore, refuses_a_database_that_another_one_has_open) {
   EXPECT_TRUE(setting.try_open());
 }
 
+TEST(Ownership, goes_to_whoever_stands_in_line_and_tells_both_of_the_other) {
+  SqliteSetting setting;
+  const std::string path = setting.directory.database();
+  auto former = Ownership::take(path);
+  ASSERT_TRUE(former);
+  EXPECT_TRUE(Ownership::is_taken(path));
+  EXPECT_FALSE(former->has_successor());
+  auto place = stand_in_line(path);
+  ASSERT_TRUE(place);
+  EXPECT_TRUE(former->has_successor());
+  EXPECT_EQ(stand_in_line(path).error().reason, "DATABASE_IN_USE") << "the line has one place";
+  EXPECT_EQ(Ownership::take(path).error().reason, "DATABASE_IN_USE");
+
+  former->give_up();
+  auto next = Ownership::take(path);
+  ASSERT_TRUE(next);
+  EXPECT_TRUE(former->has_successor()) << "that does not serve yet";
+  EXPECT_TRUE(next->has_predecessor());
+  place->reset();
+  EXPECT_FALSE(former->has_successor());
+  former = Error{.code = Code::unavailable, .message = "its process has ended"};
+  EXPECT_FALSE(next->has_predecessor());
+}
+
+TEST(Ownership, that_was_taken_serves_for_a_store) {
+  SqliteSetting setting;
+  const auto ownership = Ownership::take(setting.directory.database());
+  ASSERT_TRUE(ownership);
+  refusal(setting);
+  EXPECT_TRUE(setting.try_open({.ownership = &*ownership}));
+}
+
 TEST(OpenSqliteStore, refuses_a_newer_schema_naming_both_versions_and_leaves_it_alone) {
   SqliteSetting setting;
   setting.open().reset();

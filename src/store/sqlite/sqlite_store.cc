@@ -14,7 +14,6 @@
 #include "store/record_cache.h"
 #include "store/sqlite/connection.h"
 #include "store/sqlite/open_errors.h"
-#include "store/sqlite/ownership.h"
 #include "store/sqlite/readers.h"
 #include "store/sqlite/schema.h"
 #include "store/sqlite/writer.h"
@@ -51,8 +50,8 @@ struct StoreMetrics {
 
 class SqliteStore final : public Store {
  public:
-  SqliteStore(UniqueFd ownership, std::unique_ptr<Writer> writer, std::unique_ptr<Readers> readers,
-              const SqliteOptions& options, const Clock& clock)
+  SqliteStore(std::optional<Ownership> ownership, std::unique_ptr<Writer> writer,
+              std::unique_ptr<Readers> readers, const SqliteOptions& options, const Clock& clock)
       : options_(options),
         clock_(clock),
         metrics_(options.metrics != nullptr ? *options.metrics : own_metrics_),
@@ -181,7 +180,7 @@ class SqliteStore final : public Store {
   const Clock& clock_;
   Metrics own_metrics_;  // where nobody asked for them
   StoreMetrics metrics_;
-  const UniqueFd ownership_;  // until all connections are closed
+  const std::optional<Ownership> ownership_;  // until all connections are closed
   const std::unique_ptr<Writer> writer_;
   const std::unique_ptr<Readers> readers_;
   Subscribers subscribers_;
@@ -244,9 +243,9 @@ Result<void> check_sqlite_database(const std::string& path) {
 Result<std::unique_ptr<Store>> open_sqlite_store(const std::string& path,
                                                  const SqliteOptions& options, const Clock& clock,
                                                  const Log& log) {
-  UniqueFd ownership;
-  if (options.is_owner) {
-    TRY_ASSIGN(ownership, take_ownership(path));
+  std::optional<Ownership> ownership;
+  if (options.is_owner && options.ownership == nullptr) {
+    TRY_ASSIGN(ownership, Ownership::take(path));
   }
   TRY_ASSIGN(auto connection, open_for_writing(path, options));
   TRY_ASSIGN(auto writer, Writer::start(std::move(connection), options.tombstones_max, path, log));

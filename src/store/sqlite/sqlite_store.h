@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/result.h"
+#include "store/sqlite/ownership.h"
 #include "store/store.h"
 
 namespace staithe::store {
@@ -29,6 +30,9 @@ struct SqliteOptions {
   // makes and migrates nothing. Nobody is woken by what another process wrote: who follows the feed
   // looks again from time to time.
   bool is_owner = true;
+  // The database was taken already, by the caller, who keeps it for as long as the store lives;
+  // null: an owner takes it here.
+  const Ownership* ownership = nullptr;
   Check check = Check::at_open;
   Metrics* metrics = nullptr;  // staithe_store_*; may be null, outlives the store
 };
