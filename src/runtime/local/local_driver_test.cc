@@ -14,7 +14,9 @@
 #include <string>
 
 #include "base/unique_fd.h"
+#include "net/http_server.h"
 #include "runtime/driver_test_kit.h"
+#include "runtime/local/probe.h"
 
 namespace staithe::runtime::testing {
 namespace {
@@ -259,6 +261,42 @@ TEST(LocalDriver, a_model_that_the_engine_serves_by_another_name_is_not_ready) {
   rig.driver().ensure(rig.make_spec("r2", Behaviour::normal)).value();
   ASSERT_TRUE(rig.wait_for("r2", ReplicaPhase::ready));
   EXPECT_EQ(rig.find("r1").value().phase, ReplicaPhase::starting);
+}
+
+TEST(LocalDriver, P12_an_engine_that_runs_but_cannot_be_reached_is_told_with_who_asked_what_where) {
+  LocalRig rig;
+  rig.driver().ensure(rig.make_spec("r1", Behaviour::normal)).value();
+  ASSERT_TRUE(rig.wait_for("r1", ReplicaPhase::ready));
+  const std::uint16_t port = rig.find("r1")->port;
+  rig.set_healthy("r1", false);
+  ASSERT_TRUE(rig.wait_for("r1", ReplicaPhase::starting));
+  const std::string message = rig.find("r1")->message;
+  EXPECT_NE(message.find("process runs"), std::string::npos) << message;
+  EXPECT_NE(message.find(fmt::format("this server asked http://127.0.0.1:{}/health, which "
+                                     "answered 503",
+                                     port)),
+            std::string::npos)
+      << message;
+}
+
+TEST(Probe, P12_says_that_an_address_refuses_connections) {
+  const SystemClock clock;
+  net::EventLoop loop(clock);
+  net::HttpClient client(loop);
+  Probe probe(loop, client, std::chrono::milliseconds{5'000});
+  // A port that is bound but not listened to refuses whoever comes.
+  const auto closed = net::bind_to({.host = "127.0.0.1", .port = 0});
+  ASSERT_TRUE(closed);
+  std::string message;
+  probe.run({.endpoint = {.host = "127.0.0.1", .port = closed->port}, .health_path = "/health"},
+            ProbeDepth::health, [&](const Result<void>& outcome) {
+              message = outcome ? "fine" : outcome.error().message;
+              loop.stop();
+            });
+  loop.run();
+  EXPECT_EQ(message, fmt::format("this server asked http://127.0.0.1:{}/health, which refused the "
+                                 "connection or cannot be reached",
+                                 closed->port));
 }
 
 TEST(LocalDriver, an_engine_configuration_that_is_not_advertised_is_refused_for_good) {

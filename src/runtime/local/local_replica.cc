@@ -302,13 +302,13 @@ void LocalReplica::schedule_probe(Duration delay) {
 void LocalReplica::probe() {
   const bool is_known_ready = state_.phase == ReplicaPhase::ready;
   prober_.run(target_, is_known_ready ? ProbeDepth::health : ProbeDepth::readiness,
-              [this](bool is_ok) { on_probed(is_ok); });
+              [this](const Result<void>& outcome) { on_probed(outcome); });
 }
 
-void LocalReplica::on_probed(bool is_ok) {
+void LocalReplica::on_probed(const Result<void>& outcome) {
   const ProbeOptions& options = context_.options.probe;
   const bool is_ready = state_.phase == ReplicaPhase::ready;
-  if (is_ok) {
+  if (outcome) {
     probe_failures_ = 0;
     back_off_.on_ready(context_.loop.now());
     set_phase(ReplicaPhase::ready, {}, {});
@@ -316,10 +316,12 @@ void LocalReplica::on_probed(bool is_ok) {
   } else if (is_ready && ++probe_failures_ < options.failures_max) {
     schedule_probe(std::min<Duration>(options.ready, options.starting_max));
   } else if (is_ready) {
-    context_.log.warning("engine stopped answering", {{"replica", id()}, {"pid", state_.pid}});
-    set_phase(
-        ReplicaPhase::starting, reason_health_check_failed,
-        fmt::format("the engine did not answer {} health checks in a row", options.failures_max));
+    context_.log.warning(
+        "engine stopped answering",
+        {{"replica", id()}, {"pid", state_.pid}, {"why", outcome.error().message}});
+    set_phase(ReplicaPhase::starting, reason_health_check_failed,
+              fmt::format("The engine's process runs, but it failed {} health checks in a row: {}",
+                          options.failures_max, outcome.error().message));
     probe_delay_ = options.starting_max;
     schedule_probe(probe_delay_);
   } else {

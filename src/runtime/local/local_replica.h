@@ -120,7 +120,7 @@ class LocalReplica final : private net::FdHandler {
 
   void schedule_probe(Duration delay);
   void probe();
-  void on_probed(bool is_ok);
+  void on_probed(const Result<void>& outcome);
 
   void kill_now();
   bool kill_leftovers();  // true when none was left

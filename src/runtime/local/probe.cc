@@ -1,5 +1,7 @@
 #include "runtime/local/probe.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -13,7 +15,7 @@ Probe::~Probe() {
   cancel();
 }
 
-void Probe::run(const ProbeTarget& target, ProbeDepth depth, std::function<void(bool)> done) {
+void Probe::run(const ProbeTarget& target, ProbeDepth depth, Done done) {
   cancel();
   target_ = target;
   done_ = std::move(done);
@@ -22,7 +24,7 @@ void Probe::run(const ProbeTarget& target, ProbeDepth depth, std::function<void(
   // The client's own limits are per phase; an engine that drips bytes is cut off by this one.
   timer_ = loop_.run_after(timeout_, [this] {
     timer_ = 0;
-    finish(false);
+    fail(fmt::format("did not answer within {} ms", timeout_.count()));
   });
   ask(target_.health_path);
 }
@@ -50,29 +52,57 @@ void Probe::on_head(const net::ResponseHead& head) {
 void Probe::on_body(std::string_view bytes) {
   constexpr std::size_t body_bytes_max = 1024 * 1024;
   if (!is_asking_models_) return;
-  if (body_.size() + bytes.size() > body_bytes_max) return finish(false);
+  if (body_.size() + bytes.size() > body_bytes_max) {
+    return fail("sent more than a list of models can be");
+  }
   body_ += bytes;
 }
 
 void Probe::on_end() {
   constexpr std::uint16_t http_ok = 200;
-  if (status_ != http_ok) return finish(false);
+  if (status_ != http_ok) return fail(fmt::format("answered {}", status_));
   if (is_models_next_) {
     is_models_next_ = false;
     is_asking_models_ = true;
     return ask(target_.models_path);
   }
-  finish(!is_asking_models_ || lists_model(body_, target_.model_name));
+  if (is_asking_models_ && !lists_model(body_, target_.model_name)) {
+    return fail(fmt::format("does not list the model {}", target_.model_name));
+  }
+  finish({});
 }
 
-void Probe::on_failure(const net::ClientFailure&) {
-  finish(false);
+void Probe::on_failure(const net::ClientFailure& failure) {
+  using Kind = net::ClientFailure::Kind;
+  switch (failure.kind) {
+    case Kind::connect_refused:
+      return fail("refused the connection or cannot be reached");
+    case Kind::connect_timeout:
+      return fail("did not take the connection in time");
+    case Kind::reset:
+      return fail("closed the connection before its answer was whole");
+    case Kind::protocol:
+      return fail("does not speak HTTP/1.1");
+    case Kind::first_byte_timeout:
+    case Kind::idle_timeout:
+      return fail(fmt::format("did not answer within {} ms", timeout_.count()));
+  }
 }
 
-void Probe::finish(bool is_ok) {
+void Probe::fail(std::string_view what) {
+  const net::Endpoint& endpoint = target_.endpoint;
+  const bool is_ipv6 = endpoint.host.find(':') != std::string::npos;
+  finish(Error{
+      .code = Code::unavailable,
+      .message = fmt::format("this server asked http://{}{}{}:{}{}, which {}", is_ipv6 ? "[" : "",
+                             endpoint.host, is_ipv6 ? "]" : "", endpoint.port,
+                             is_asking_models_ ? target_.models_path : target_.health_path, what)});
+}
+
+void Probe::finish(Result<void> outcome) {
   const auto done = std::move(done_);
   cancel();
-  if (done != nullptr) done(is_ok);
+  if (done != nullptr) done(std::move(outcome));
 }
 
 bool lists_model(std::string_view body, std::string_view model_name) {

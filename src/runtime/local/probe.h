@@ -4,7 +4,9 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
+#include "base/result.h"
 #include "net/event_loop.h"
 #include "net/http_client.h"
 
@@ -32,8 +34,10 @@ class Probe final : private net::ClientHandler {
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
 
+  // The error, UNAVAILABLE, says for the operator who asked whom, where, and what came of it.
+  using Done = std::function<void(Result<void> outcome)>;
   // Calls `done` later, once; a probe under way is given up and its `done` never called.
-  void run(const ProbeTarget& target, ProbeDepth depth, std::function<void(bool is_ok)> done);
+  void run(const ProbeTarget& target, ProbeDepth depth, Done done);
   void cancel();
 
  private:
@@ -43,14 +47,15 @@ class Probe final : private net::ClientHandler {
   void on_failure(const net::ClientFailure& failure) override;
 
   void ask(const std::string& path);
-  void finish(bool is_ok);
+  void fail(std::string_view what);
+  void finish(Result<void> outcome);
 
   net::EventLoop& loop_;
   net::HttpClient& client_;
   const std::chrono::milliseconds timeout_;
 
   ProbeTarget target_;
-  std::function<void(bool)> done_;
+  Done done_;
   bool is_models_next_ = false;  // after the question under way
   bool is_asking_models_ = false;
   std::uint16_t status_ = 0;
