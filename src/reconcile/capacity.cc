@@ -318,6 +318,7 @@ PlacementRequest Capacity::placement_of(const model::DeploymentSpec& spec) const
   if (request.classes.empty()) {
     request.classes = {CapacityClass::reserved, CapacityClass::on_demand};
   }
+  request.preferred_zones = world_.zones_with_weights(spec);
   for (const model::Id& id : world_.replicas_of(spec.id)) {
     const model::Replica& replica = world_.find_replica(id)->value;
     if (!replica.draining) request.replicas_in[zone_of(world_, replica)] += 1;

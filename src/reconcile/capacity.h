@@ -42,7 +42,7 @@ class Capacity {
 
   // Where a deployment's replicas may run: its instance type, the zones its gateways have in
   // common, its capacity classes (none named: reserved first, then on demand), whether its engine
-  // spans nodes, and where it has replicas already.
+  // spans nodes, where it has replicas already, and where others have its weights.
   PlacementRequest placement_of(const model::DeploymentSpec& spec) const;
 
   // Homes for `count` replicas that the deployment is to have: first what was allotted to it in

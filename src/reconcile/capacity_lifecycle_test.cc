@@ -44,6 +44,26 @@ TEST_F(CapacityTest, a_replica_that_spans_nodes_has_whole_ones_and_is_lost_with_
   EXPECT_EQ(rig_.engines().size(), 1U);
 }
 
+TEST_F(CapacityTest, a_replica_goes_where_others_have_its_weights_before_where_there_is_most_room) {
+  rig_.driver.add_node(node("a1"));
+  deploy(deployment_spec("first"));
+  rig_.driver.add_node(node("b1", 8, "ZONE-B"));
+  rig_.start_loop();
+  deploy(deployment_spec("same"));
+  auto other = deployment_spec("other");
+  other.model.path = "q";
+  deploy(other);
+  EXPECT_EQ(nodes_of(rig_.replicas("same")[0]), std::set<model::Id>{"a1"});
+  EXPECT_EQ(nodes_of(rig_.replicas("other")[0]), std::set<model::Id>{"b1"});
+
+  // A roll-out to the weights of the other one draws it there.
+  rig_.update_deployment("same", [](model::DeploymentSpec& spec) { spec.model.path = "q"; });
+  ASSERT_TRUE(rig_.run_until([&] {
+    return rig_.deployment_is("same", ready) && rig_.replicas("same").size() == 1 &&
+           nodes_of(rig_.replicas("same")[0]) == std::set<model::Id>{"b1"};
+  }));
+}
+
 TEST_F(CapacityTest, P10_an_engine_that_stays_on_one_node_waits_and_says_so) {
   for (const char* id : {"n1", "n2"}) rig_.driver.add_node(node(id, 4));
   rig_.create(deployment_spec("d1", 1, 8));

@@ -216,6 +216,9 @@ class Life {
         deployment.spec.autoscaling.min + static_cast<std::uint32_t>(random_.below(4));
     deployment.spec.autoscaling.priority = static_cast<std::uint32_t>(100 * random_.below(4));
     deployment.spec.disabled = random_.below(8) == 0;
+    if (known == deployments_.end() || random_.below(4) == 0) {
+      deployment.spec.model.path = any("weights", 3);
+    }
     set(deployments_, id, deployment);
     const auto wanted = static_cast<std::uint32_t>(random_.below(7));
     wanted_[id] = wanted;
@@ -227,6 +230,21 @@ class Life {
     return static_cast<std::size_t>(std::count_if(
         replicas_.begin(), replicas_.end(),
         [&](const auto& each) { return each.second.deployment_id == deployment_id; }));
+  }
+
+  // Where other deployments of the organization run the same weights.
+  std::set<std::string> zones_with_weights(const model::DeploymentSpec& spec) const {
+    std::set<std::string> zones;
+    for (const auto& [replica_id, replica] : replicas_) {
+      const auto other = deployments_.find(replica.deployment_id);
+      const auto node = nodes_.find(replica.parts.front().node_id);
+      if (other == deployments_.end() || node == nodes_.end() || other->first == spec.id) continue;
+      const model::DeploymentSpec& theirs = other->second.spec;
+      if (theirs.organization_id == spec.organization_id && theirs.model.path == spec.model.path) {
+        zones.insert(node->second.zone);
+      }
+    }
+    return zones;
   }
 
   static bool is_competing(const model::Deployment& deployment) {
@@ -362,6 +380,7 @@ class Life {
                             .missing_of_min = 0,
                             .missing_above_min = 0,
                             .spares = {}};
+      EXPECT_EQ(entry.request.preferred_zones, zones_with_weights(spec)) << id;
       if (count < spec.autoscaling.min) entry.missing_of_min = spec.autoscaling.min - count;
       const std::uint32_t floor = std::max(count, spec.autoscaling.min);
       if (wanted_of(deployment) > floor) entry.missing_above_min = wanted_of(deployment) - floor;

@@ -279,7 +279,7 @@ std::optional<Placement> Fleet::find(const PlacementRequest& request, Horizon ho
     const Pool* pool = find_pool(request, capacity);
     if (pool == nullptr) continue;
     std::vector<Entry*> best;
-    std::tuple<bool, std::uint32_t, std::uint32_t> best_key;
+    std::tuple<std::uint32_t, bool, std::uint32_t> best_key;
     for (const auto& [zone, shelf] : *pool) {
       if (!may_use_zone(request, zone)) continue;
       Entry* const one = spans ? nullptr : shelf.find(request.gpu_count, horizon);
@@ -287,8 +287,8 @@ std::optional<Placement> Fleet::find(const PlacementRequest& request, Horizon ho
       if (spans) entries = shelf.find_whole(request.gpu_count, horizon);
       if (one == nullptr && entries.empty()) continue;
       const auto there = request.replicas_in.find(zone);
-      const std::tuple key(!request.preferred_zones.contains(zone),
-                           there == request.replicas_in.end() ? 0 : there->second, ~shelf.room);
+      const std::tuple key(there == request.replicas_in.end() ? 0 : there->second,
+                           !request.preferred_zones.contains(zone), ~shelf.room);
       if (!best.empty() && key >= best_key) continue;
       best_key = key;
       if (one != nullptr) entries.push_back(one);

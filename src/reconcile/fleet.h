@@ -41,8 +41,9 @@ enum class Horizon : std::uint8_t { now, soon };
 //
 // The rule of placement, in this order:
 // 1. The first capacity class of the request that has room at all.
-// 2. The zone: one that the caller prefers (it has the weights), then the one with the fewest
-//    replicas of this deployment, then the one with most room, then the first by name.
+// 2. The zone: the one with the fewest replicas of this deployment, then one that the caller
+// prefers
+//    (it has the weights), then the one with most room, then the first by name.
 // 3. The node in that zone: the fullest one that fits, so that big gaps stay whole; then the first
 //    by id. Its lowest free slots.
 // A replica that no instance of the type could hold takes, if it may, whole free nodes of one zone,

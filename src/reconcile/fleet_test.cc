@@ -97,14 +97,16 @@ TEST_F(FleetTest, spreads_a_deployment_over_the_zones_before_it_packs) {
   EXPECT_EQ(place(wanted), "b/0");
 }
 
-TEST_F(FleetTest, prefers_a_zone_that_has_the_weights_to_spreading) {
+TEST_F(FleetTest, prefers_a_zone_that_has_the_weights_but_spreads_first) {
   add(machine("a"));
   add(machine("b", "ZONE-B"), {2});
   PlacementRequest wanted = request(1);
-  wanted.replicas_in = {{"ZONE-B", 3}};
   wanted.preferred_zones = {"ZONE-B"};
-  EXPECT_EQ(place(wanted), "b/2");
+  EXPECT_EQ(place(wanted), "b/2") << "though there is less room";
   EXPECT_EQ(place(wanted), "a/0") << "where it has no room another zone will do";
+  add(machine("b", "ZONE-B"), {1});
+  wanted.replicas_in = {{"ZONE-B", 1}};
+  EXPECT_EQ(place(wanted), "a/1") << "no zone gets a second one before each has its first";
 }
 
 TEST_F(FleetTest, takes_whole_free_nodes_of_one_zone_for_a_replica_that_spans_them) {

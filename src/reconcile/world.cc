@@ -275,6 +275,12 @@ void World::turn(const model::Deployment* before, const model::Deployment* after
     }
     erase_at(deployments_of_model_,
              std::pair(before->spec.organization_id, before->spec.model.name), before->spec.id);
+    if (const auto found = weights_.find(weights_of(before->spec)); found != weights_.end()) {
+      found->second.deployments.erase(before->spec.id);
+      if (found->second.deployments.empty() && found->second.replicas_in.empty()) {
+        weights_.erase(found);
+      }
+    }
   }
   if (after != nullptr) {
     for (const model::Id& gateway : after->spec.gateway_ids) {
@@ -282,7 +288,13 @@ void World::turn(const model::Deployment* before, const model::Deployment* after
     }
     deployments_of_model_[{after->spec.organization_id, after->spec.model.name}].insert(
         after->spec.id);
+    weights_[weights_of(after->spec)].deployments.insert(after->spec.id);
     if (is_noteworthy) touch_relatives(*after);
+  }
+  if (is_noteworthy) {
+    for (const model::Id& id : replicas_of(after != nullptr ? after->spec.id : before->spec.id)) {
+      place_weights(id);
+    }
   }
   // What one no longer wants another may have.
   if (before != nullptr && is_noteworthy) is_capacity_changed_ = true;
@@ -314,6 +326,7 @@ void World::turn(const model::Node* before, const model::Node* after) {
   }
   for (const model::Id& replica : replicas_on(id)) {
     touch_deployment(replicas_.at(replica).value.deployment_id);
+    place_weights(replica);
   }
   place_node(id);
   is_capacity_changed_ = true;
@@ -360,6 +373,62 @@ void World::turn(const model::Replica* before, const model::Replica* after) {
   } else {
     is_capacity_changed_ = true;
   }
+  place_weights(after != nullptr ? after->id : before->id);
+}
+
+World::WeightsKey World::weights_of(const model::DeploymentSpec& spec) {
+  return {spec.organization_id, spec.model.bucket, spec.model.path};
+}
+
+void World::place_weights(const model::Id& replica_id) {
+  std::optional<WeightsPlace> now;
+  if (const auto* replica = find_replica(replica_id)) {
+    const auto* deployment = find_deployment(replica->value.deployment_id);
+    const auto* node = find_node(replica->value.parts.front().node_id);
+    if (deployment != nullptr && node != nullptr) {
+      now = {weights_of(deployment->value.spec), deployment->value.spec.id,
+             model::fold_zone(node->value.zone)};
+    }
+  }
+  const auto known = weights_of_.find(replica_id);
+  if (known != weights_of_.end()) {
+    if (now == known->second) return;
+    move_weights(known->second, false);
+    weights_of_.erase(known);
+  }
+  if (now) {
+    move_weights(*now, true);
+    weights_of_.emplace(replica_id, *std::move(now));
+  }
+}
+
+void World::move_weights(const WeightsPlace& place, bool is_there) {
+  Weights& weights = weights_[place.weights];
+  auto& holders = weights.replicas_in[place.zone];
+  const std::size_t before = holders.size();
+  if (is_there) {
+    holders[place.deployment_id] += 1;
+  } else if (--holders[place.deployment_id] == 0) {
+    holders.erase(place.deployment_id);
+  }
+  const std::size_t after = holders.size();
+  // Beside one holder only the others are drawn to the zone, beside two all are.
+  if (before != after && std::min(before, after) < 2) {
+    news_.deployments.insert(weights.deployments.begin(), weights.deployments.end());
+  }
+  if (!holders.empty()) return;
+  weights.replicas_in.erase(place.zone);
+  if (weights.replicas_in.empty() && weights.deployments.empty()) weights_.erase(place.weights);
+}
+
+std::set<std::string> World::zones_with_weights(const model::DeploymentSpec& spec) const {
+  std::set<std::string> zones;
+  const auto found = weights_.find(weights_of(spec));
+  if (found == weights_.end()) return zones;
+  for (const auto& [zone, holders] : found->second.replicas_in) {
+    if (holders.size() > holders.count(spec.id)) zones.insert(zone);
+  }
+  return zones;
 }
 
 const store::Versioned<model::CapacityClaim>* World::find_claim(const model::Id& id) const {

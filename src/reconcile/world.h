@@ -4,6 +4,8 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -75,6 +77,9 @@ class World {
   // Deployments of an organization that serve the same model name.
   const std::set<model::Id>& deployments_of_model(const model::Id& organization,
                                                   const model::Id& model_name) const;
+  // Zones in which another deployment of the organization has a replica of the same weights, so
+  // that they are likely to be at hand there.
+  std::set<std::string> zones_with_weights(const model::DeploymentSpec& spec) const;
   // The claim that holds a node; empty if none does.
   model::Id holder_of(const model::Id& node_id) const;
   // Rises with every change of a node's record.
@@ -107,6 +112,17 @@ class World {
   std::vector<Key> keys() const;
 
  private:
+  // Organization, bucket and path.
+  using WeightsKey = std::tuple<model::Id, std::string, std::string>;
+  // What one replica has where.
+  struct WeightsPlace {
+    WeightsKey weights;
+    model::Id deployment_id;
+    std::string zone;
+    bool operator==(const WeightsPlace&) const = default;
+  };
+
+  static WeightsKey weights_of(const model::DeploymentSpec& spec);
   Result<void> relist();
   Result<void> take(const store::Change& change);
   void put(store::Kind kind, const model::Id& id, const store::Record* record);
@@ -127,6 +143,9 @@ class World {
   void place_node(const model::Id& id);
   void place_node(const model::Id& id, const model::CapacityClaim* user);
   void touch_relatives(const model::Deployment& deployment);
+  // Notes where a replica has its weights now, and whose choice of a zone that concerns.
+  void place_weights(const model::Id& replica_id);
+  void move_weights(const WeightsPlace& place, bool is_there);
 
   store::Store& store_;
   const Log& log_;
@@ -140,6 +159,15 @@ class World {
   Table<model::Replica> replicas_;
   std::set<Key> unreadable_;
   std::set<model::Id> doubted_;
+
+  // Who has or may have one model's files.
+  struct Weights {
+    std::set<model::Id> deployments;  // that run them
+    // Zones with replicas, by deployment.
+    std::map<std::string, std::map<model::Id, std::uint32_t>> replicas_in;
+  };
+  std::map<WeightsKey, Weights> weights_;
+  std::map<model::Id, WeightsPlace> weights_of_;  // by replica
 
   using Index = std::map<model::Id, std::set<model::Id>>;
   Index replicas_of_;

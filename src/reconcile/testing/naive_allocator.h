@@ -79,7 +79,7 @@ class NaiveAllocator {
       for (const NaiveNode& node : nodes) {
         if (is_suitable(node, request, capacity)) by_zone[node.zone].push_back(&node);
       }
-      std::vector<std::tuple<bool, std::uint32_t, std::int64_t, std::string>> zones;
+      std::vector<std::tuple<std::uint32_t, bool, std::int64_t, std::string>> zones;
       for (const auto& [zone, members] : by_zone) {
         if (choose(members, request, spans, is_soon).empty()) continue;
         std::int64_t room = 0;
@@ -87,8 +87,8 @@ class NaiveAllocator {
           room += static_cast<std::int64_t>(node->free(false).size());
         }
         const auto there = request.replicas_in.find(zone);
-        zones.emplace_back(!request.preferred_zones.contains(zone),
-                           there == request.replicas_in.end() ? 0 : there->second, -room, zone);
+        zones.emplace_back(there == request.replicas_in.end() ? 0 : there->second,
+                           !request.preferred_zones.contains(zone), -room, zone);
       }
       if (zones.empty()) continue;
       std::sort(zones.begin(), zones.end());
