@@ -215,6 +215,11 @@ void declare(Settings& settings, Config& config) {
                             "between two looks at the metrics of engines with work; 0: none");
   settings.add("session-header", config.session_header,
                "requests with one value of this header go to one replica; empty: none do");
+  settings.add("usage", config.usage, "keep count of requests and tokens");
+  settings.add_milliseconds("usage-interval", config.usage_interval,
+                            "between two times that what was used is written down");
+  settings.add("ask-for-usage", config.ask_for_usage,
+               "make engines tell the usage of streams whose client did not ask for it");
   settings.add("rest-error-code", config.rest_error_code,
                "code in REST error bodies: rpc (google.rpc.Code) or http");
   settings.add("strict-capacity-type", config.strict_capacity_type,
@@ -355,6 +360,10 @@ Result<void> check_replica_choice(const Config& config) {
                        60'000);
 }
 
+Result<void> check_usage(const Config& config) {
+  return check_between("--usage-interval", config.usage_interval.count(), 100, 3'600'000);
+}
+
 Result<void> check_autoscaling(const Config& config) {
   constexpr std::int64_t hour_ms = 3'600'000;
   TRY(check_between("--autoscale-interval", config.autoscale_interval.count(), 100, 60'000));
@@ -372,6 +381,7 @@ Result<void> check(const Config& config) {
   TRY(check_tls(config));
   TRY(check_autoscaling(config));
   TRY(check_replica_choice(config));
+  TRY(check_usage(config));
   if (!config.otlp_endpoint.empty() && !cli::parse_server(config.otlp_endpoint)) {
     return wrong(
         "--otlp-endpoint must be http://HOST:PORT or https://HOST:PORT of a collector that takes "

@@ -68,6 +68,10 @@ struct Config {
   std::chrono::milliseconds engine_metrics_interval{1000};
   std::string session_header = "x-session-id";
 
+  bool usage = true;  // counted and kept: who used how many tokens of what
+  std::chrono::milliseconds usage_interval{5'000};
+  bool ask_for_usage = true;  // makes streams tell it; see gateway::Options
+
   // How deployments follow demand between their min and max; reconcile/autoscale.h says what each
   // does.
   std::chrono::milliseconds autoscale_interval{1'000};

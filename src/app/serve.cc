@@ -27,6 +27,7 @@
 #include "app/stop_signal.h"
 #include "app/takeover.h"
 #include "app/tls_reload.h"
+#include "app/usage_writer.h"
 #include "auth/token_record.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -97,6 +98,7 @@ gateway::Options gateway_options_of(const Config& config) {
   options.choose.cache_bytes_per_replica = std::uint64_t{config.prefix_cache_kib} * 1024;
   options.engine_metrics_interval = config.engine_metrics_interval;
   options.session_header = config.session_header;
+  options.may_ask_for_usage = config.ask_for_usage;
   return options;
 }
 
@@ -259,6 +261,12 @@ class Server {
     }
     gateway_options.trace = {.sink = exporter.get(),
                              .sample_percent = config_.trace_sample_percent};
+    gateway::UsageBook usage;
+    std::optional<UsageWriter> usage_writer;  // outlives the loops, whose last requests it writes
+    if (config_.usage) {
+      gateway_options.usage = &usage;
+      usage_writer.emplace(usage, *store_, config_.usage_interval, metrics_, log_);
+    }
 
     Feeds feeds(clock_, *store_, tokens_, routes, log_, bootstrap_tokens, config_.domain);
     WorkerPool driver_calls("driver-call", driver_calls_max, driver_calls_queued_max);
