@@ -143,6 +143,8 @@ ordered_json Schemas::of_value(const pb::FieldDescriptor& field) {
       return {{"type", "integer"}, {"format", "uint32"}};
     case pb::FieldDescriptor::TYPE_INT32:
       return {{"type", "integer"}, {"format", "int32"}};
+    case pb::FieldDescriptor::TYPE_UINT64:  // more than a JSON number holds everywhere
+      return {{"type", "string"}, {"format", "uint64"}};
     case pb::FieldDescriptor::TYPE_DOUBLE:
       return {{"type", "number"}, {"format", "double"}};
     case pb::FieldDescriptor::TYPE_ENUM:

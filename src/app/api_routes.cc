@@ -104,6 +104,7 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
   using Deployments = service::DeploymentService;
   using Nodes = service::NodeService;
   using Insight = service::InsightService;
+  using Usage = service::UsageService;
   wire::MethodTable table;
 
   Routes<Claims>(table, workers, services.claims, hosted, "CapacityClaimService", "capacityclaims")
@@ -145,6 +146,9 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
            &Insight::explain)
       .add("PlanDeployment", "POST", "plans/deployment", Role::viewer, &Insight::plan_deployment)
       .add("PlanCapacityClaim", "POST", "plans/capacityclaim", Role::viewer, &Insight::plan_claim);
+
+  Routes<Usage>(table, workers, services.usage, additional, "UsageService", "usage")
+      .add("ListUsage", "GET", "", Role::viewer, &Usage::list);
   return table;
 }
 

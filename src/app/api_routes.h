@@ -6,11 +6,12 @@
 #include "service/gateway_service.h"
 #include "service/insight_service.h"
 #include "service/node_service.h"
+#include "service/usage_service.h"
 #include "wire/method.h"
 
 namespace staithe::app {
 
-// The three services of the hosted API over one store, and the two that Staithe adds.
+// The three services of the hosted API over one store, and the three that Staithe adds.
 struct Services {
   Services(store::Store& store, const Clock& clock, Random& random, model::CatalogueSlot& catalogue,
            service::ControlPlane& control_plane, const service::ServiceOptions& options)
@@ -18,18 +19,20 @@ struct Services {
         gateways(store, clock, random, catalogue, options),
         deployments(store, clock, random, catalogue, options),
         nodes(store, clock, catalogue, options),
-        insight(store, deployments, claims, control_plane) {}
+        insight(store, deployments, claims, control_plane),
+        usage(store, options) {}
 
   service::ClaimService claims;
   service::GatewayService gateways;
   service::DeploymentService deployments;
   service::NodeService nodes;
   service::InsightService insight;
+  service::UsageService usage;
 };
 
-// The table of all RPCs, eighteen and nine: its line says in which service a method is, how REST
-// spells it, which role it needs and who does it. Their blocking part runs on `workers`; a full
-// pool answers UNAVAILABLE.
+// The table of all RPCs, eighteen and ten: its line says in which service a method is, how
+// REST spells it, which role it needs and who does it. Their blocking part runs on `workers`; a
+// full pool answers UNAVAILABLE.
 wire::MethodTable api_routes(Services& services, WorkerPool& workers);
 
 }  // namespace staithe::app

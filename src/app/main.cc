@@ -24,6 +24,7 @@ constexpr const char* usage = R"(usage: staithe COMMAND ...
   deployment explain NAME            why it has the replicas it has, and what it waits for
   plan -f FILE                       what creating or updating a claim or deployment would do
   node                               list, get, join, drain, resume, remove the machines
+  usage                              who used how many requests and tokens
   token                              create, list, revoke
   engine simulate                    a simulated engine, as a process
 

@@ -3,12 +3,13 @@
 #include "cli/node_command.h"
 #include "cli/plan_command.h"
 #include "cli/resource_command.h"
+#include "cli/usage_command.h"
 
 namespace staithe::cli {
 
 bool is_client_command(const std::string& word) {
   return word == "claim" || word == "gateway" || word == "deployment" || word == "node" ||
-         word == "plan";
+         word == "plan" || word == "usage";
 }
 
 int run_client_command(const std::vector<std::string>& arguments,
@@ -18,6 +19,7 @@ int run_client_command(const std::vector<std::string>& arguments,
   const std::vector<std::string> rest(arguments.begin() + 1, arguments.end());
   if (word == "node") return run_node_command(rest, environment, out, err);
   if (word == "plan") return run_plan_command(rest, environment, out, err);
+  if (word == "usage") return run_usage_command(rest, environment, out, err);
   for (const Kind* kind : {&claim_kind, &gateway_kind}) {
     if (kind->word == word) return run_resource_command(*kind, rest, environment, out, err);
   }

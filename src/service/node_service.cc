@@ -8,6 +8,7 @@
 #include "service/commit.h"
 #include "service/errors.h"
 #include "service/node_rules.h"
+#include "service/operator_rules.h"
 
 namespace staithe::service {
 namespace {
@@ -78,18 +79,13 @@ Result<void> NodeService::refresh_catalogue() {
   return {};
 }
 
-bool NodeService::is_operator(const Caller& caller) const {
-  return !options_.operator_organization.empty() &&
-         caller.principal.organization == options_.operator_organization;
-}
-
 bool NodeService::may_see(const Caller& caller, const model::Node& node) const {
   return node.owner_organization.empty() ||
-         node.owner_organization == caller.principal.organization || is_operator(caller);
+         node.owner_organization == caller.principal.organization || is_operator(options_, caller);
 }
 
 Result<void> NodeService::check_may_change(const Caller& caller, const model::Node& node) const {
-  if (is_operator(caller)) return {};
+  if (is_operator(options_, caller)) return {};
   const bool may = node.owner_organization.empty()
                        ? options_.operator_organization.empty()
                        : node.owner_organization == caller.principal.organization;

@@ -45,8 +45,6 @@ class NodeService {
  private:
   using Stored = store::Versioned<model::Node>;
 
-  // Sees and may change the nodes of every organization.
-  bool is_operator(const Caller& caller) const;
   bool may_see(const Caller& caller, const model::Node& node) const;
   Result<void> check_may_change(const Caller& caller, const model::Node& node) const;
   Result<Stored> find(const Caller& caller, const model::Id& id);
