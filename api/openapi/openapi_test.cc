@@ -256,7 +256,8 @@ TEST(OpenApi, describes_what_staithe_adds_in_a_document_of_its_own) {
           "delete /staithe/v1/nodes/{id}", "post /staithe/v1/nodes/{id}/drain",
           "post /staithe/v1/nodes/{id}/resume", "get /staithe/v1/deployments/{id}/explanation",
           "post /staithe/v1/plans/deployment", "post /staithe/v1/plans/capacityclaim",
-          "get /staithe/v1/usage"}));
+          "get /staithe/v1/usage", "get /staithe/v1/limits", "post /staithe/v1/limits",
+          "get /staithe/v1/limits/{id}", "delete /staithe/v1/limits/{id}"}));
   EXPECT_TRUE(added.at("components").at("schemas").contains("CreateDeploymentRequest"));
   EXPECT_EQ(staithe_openapi_yaml(), to_yaml(added));
 }

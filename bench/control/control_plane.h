@@ -40,7 +40,7 @@ class ControlPlane {
         gateways(store, clock, random, offered, options()),
         deployments(store, clock, random, offered, options()),
         routes_(metrics_),
-        feeds_(clock, store, tokens_, routes_, log, {}, {}),
+        feeds_(clock, store, tokens_, routes_, limits_, log, {}, {}),
         driver_calls_("driver-call", 16, 4096),
         loop_(clock, random, log, counter, driver, driver_calls_, catalogue, loop_options,
               {.on_serving =
@@ -91,6 +91,7 @@ class ControlPlane {
   Metrics metrics_;
   auth::TokenTable tokens_;
   gateway::RouteTableSlot routes_;
+  gateway::LimitBook limits_;
   app::Feeds feeds_;
   WorkerPool driver_calls_;
   reconcile::Loop loop_;

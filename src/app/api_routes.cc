@@ -105,6 +105,7 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
   using Nodes = service::NodeService;
   using Insight = service::InsightService;
   using Usage = service::UsageService;
+  using Limits = service::LimitService;
   wire::MethodTable table;
 
   Routes<Claims>(table, workers, services.claims, hosted, "CapacityClaimService", "capacityclaims")
@@ -149,6 +150,12 @@ wire::MethodTable api_routes(Services& services, WorkerPool& workers) {
 
   Routes<Usage>(table, workers, services.usage, additional, "UsageService", "usage")
       .add("ListUsage", "GET", "", Role::viewer, &Usage::list);
+
+  Routes<Limits>(table, workers, services.limits, additional, "LimitService", "limits")
+      .add("ListLimits", "GET", "", Role::viewer, &Limits::list)
+      .add("GetLimit", "GET", "/{id}", Role::viewer, &Limits::get)
+      .add("SetLimit", "POST", "", Role::admin, &Limits::set)
+      .add("DeleteLimit", "DELETE", "/{id}", Role::admin, &Limits::remove);
   return table;
 }
 

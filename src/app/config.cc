@@ -271,6 +271,46 @@ Result<void> read_nodes(const toml::node& node, Config& config) {
   return {};
 }
 
+Result<void> read_limit(const std::string& where, const toml::node& node,
+                        gateway::LimitRule& rule) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr) return wrong("[" + where + "] must be a table");
+  for (const auto& [key, value] : *table) {
+    const std::string name(key.str());
+    std::uint32_t* const number = name == "requests_per_minute" ? &rule.requests_per_minute
+                                  : name == "tokens_per_minute" ? &rule.tokens_per_minute
+                                  : name == "parallel_requests" ? &rule.parallel_requests
+                                                                : nullptr;
+    if (number == nullptr) {
+      return wrong("[" + where + "] has an unknown key " + name +
+                   "; it may have requests_per_minute, tokens_per_minute and parallel_requests");
+    }
+    const auto given = value.value_exact<std::int64_t>();
+    if (!given || *given < 0 || *given > std::numeric_limits<std::uint32_t>::max()) {
+      return wrong(where + "." + name + " must be a whole number, 0 (no limit) to 4294967295");
+    }
+    *number = static_cast<std::uint32_t>(*given);
+  }
+  return {};
+}
+
+Result<void> read_limits(const toml::node& node, Config& config) {
+  const toml::table* table = node.as_table();
+  if (table == nullptr) return wrong("[limits] must be a table of tables");
+  for (const auto& [key, value] : *table) {
+    const std::string name(key.str());
+    if (name == "each_organization") {
+      TRY(read_limit("limits." + name, value, config.limit_each_organization));
+    } else if (name == "each_token") {
+      TRY(read_limit("limits." + name, value, config.limit_each_token));
+    } else {
+      return wrong("[limits] has an unknown key " + name +
+                   "; it may have each_organization and each_token");
+    }
+  }
+  return {};
+}
+
 // The structured parts of the file, and a complaint about any key that means nothing.
 Result<void> read_tables(const toml::table& file, const std::string& text,
                          const std::vector<std::string>& known, Config& config) {
@@ -280,6 +320,8 @@ Result<void> read_tables(const toml::table& file, const std::string& text,
       TRY(read_buckets(node, config));
     } else if (name == "nodes") {
       TRY(read_nodes(node, config));
+    } else if (name == "limits") {
+      TRY(read_limits(node, config));
     } else if (name == "engines") {
       if (!node.is_table()) {
         return wrong("[engines] must be a table of tables, one per engine");

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "gateway/limits.h"
 
 namespace staithe::app {
 
@@ -81,6 +82,10 @@ struct Config {
   std::chrono::milliseconds autoscale_load_window_max{600'000};
   std::uint32_t autoscale_tolerance = 10;     // percent
   std::uint32_t autoscale_utilization = 100;  // percent
+
+  // How much everybody may use for whom nothing else was set (`staithe limit`).
+  gateway::LimitRule limit_each_organization;
+  gateway::LimitRule limit_each_token;
 
   // Where the hosted API's generations disagree; docs/compatibility.md says what each does.
   std::string rest_error_code = "rpc";  // rpc or http

@@ -21,6 +21,13 @@ gateway::Routing routing_of(const model::GatewaySpec& spec) {
   return gateway::Routing::body;
 }
 
+gateway::LimitRule rule_of(const model::Limit& limit) {
+  return {.requests_per_minute = limit.requests_per_minute,
+          .tokens_per_minute = limit.tokens_per_minute,
+          .parallel_requests = limit.parallel_requests,
+          .models = limit.models};
+}
+
 // Takes what a record says now (nothing: it is gone). Most changes of a record are news of its
 // status, which no route is made of.
 template <typename Table, typename T>
@@ -41,15 +48,16 @@ void put_in(Table& table, const model::Id& id, std::optional<T> after, bool& is_
 }  // namespace
 
 Feeds::Feeds(const Clock& clock, store::Store& store, auth::TokenTable& tokens,
-             gateway::RouteTableSlot& routes, const Log& log,
-             std::vector<auth::Token> bootstrap_tokens, std::string domain)
+             gateway::RouteTableSlot& routes, gateway::LimitBook& limits, const Log& log,
+             std::vector<auth::Token> bootstrap_tokens, Settings settings)
     : clock_(clock),
       store_(store),
       tokens_(tokens),
       routes_(routes),
+      limits_(limits),
       log_(log),
       bootstrap_tokens_(std::move(bootstrap_tokens)),
-      domain_(std::move(domain)) {}
+      settings_(std::move(settings)) {}
 
 Feeds::~Feeds() {
   stop();
@@ -58,6 +66,7 @@ Feeds::~Feeds() {
 Result<void> Feeds::start() {
   TRY(reload());
   TRY(publish_tokens());
+  TRY(publish_limits());
   publish_routes();
   subscription_ = store_.subscribe([this] {
     const std::lock_guard lock(mutex_);
@@ -147,6 +156,7 @@ Result<void> Feeds::refresh() {
     if (changes.changes.size() < changes_per_read_max) break;
   }
   if (are_tokens_stale_) TRY(publish_tokens());
+  if (are_limits_stale_) TRY(publish_limits());
   bool is_serving_changed = false;
   {
     const std::lock_guard lock(mutex_);
@@ -183,6 +193,7 @@ Result<void> Feeds::reload() {
   gateways_ = std::move(gateways);
   deployments_ = std::move(deployments);
   are_tokens_stale_ = true;
+  are_limits_stale_ = true;
   are_routes_stale_ = true;
   revision_ = changes.revision;
   return {};
@@ -191,6 +202,8 @@ Result<void> Feeds::reload() {
 Result<void> Feeds::take(const store::Change& change) {
   if (change.kind == store::Kind::token) {
     are_tokens_stale_ = true;
+  } else if (change.kind == store::Kind::limit) {
+    are_limits_stale_ = true;
   } else if (change.kind == store::Kind::gateway) {
     TRY_ASSIGN(const auto gateway, store::get_gateway(store_, change.id));
     put_in(gateways_, change.id, gateway ? std::optional(route_of(gateway->value)) : std::nullopt,
@@ -220,6 +233,32 @@ Result<void> Feeds::publish_tokens() {
   return {};
 }
 
+Result<void> Feeds::publish_limits() {
+  TRY_ASSIGN(const std::vector<store::Record> records, store_.list(store::Kind::limit));
+  gateway::LimitRules rules;
+  rules.each_organization = settings_.each_organization;
+  rules.each_token = settings_.each_token;
+  for (const store::Record& record : records) {
+    auto limit = store::decode_limit(record);
+    if (!limit) {
+      // The defaults hold for that one.
+      log_.error("a stored limit cannot be read and is ignored", {{"limit", record.id}});
+      continue;
+    }
+    model::Limit& value = limit->value;
+    gateway::LimitRule rule = rule_of(value);
+    if (value.token_id.empty()) {
+      rules.organizations.insert_or_assign(std::move(value.organization_id), std::move(rule));
+    } else {
+      rules.tokens.insert_or_assign({std::move(value.organization_id), std::move(value.token_id)},
+                                    std::move(rule));
+    }
+  }
+  limits_.set_rules(std::move(rules));
+  are_limits_stale_ = false;
+  return {};
+}
+
 gateway::GatewayRoute Feeds::route_of(const model::Gateway& gateway) const {
   gateway::GatewayRoute route;
   route.id = gateway.spec.id;
@@ -235,9 +274,9 @@ gateway::GatewayRoute Feeds::route_of(const model::Gateway& gateway) const {
   if (gateway.spec.endpoint_configuration) {
     route.hosts = gateway.spec.endpoint_configuration->additional_dns;
   }
-  if (!domain_.empty()) {
+  if (const std::string& domain = settings_.domain; !domain.empty()) {
     route.hosts.push_back(to_lower(gateway.spec.name) + "." + gateway.spec.organization_id + "." +
-                          domain_.substr(0, domain_.find(':')));
+                          domain.substr(0, domain.find(':')));
   }
   return route;
 }

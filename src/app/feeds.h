@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/thread.h"
+#include "gateway/limits.h"
 #include "gateway/route_table_slot.h"
 #include "model/deployment.h"
 #include "model/gateway.h"
@@ -24,17 +25,23 @@
 namespace staithe::app {
 
 // Turns changes of the store, and of what reconcile sees running, into the immutable snapshots that
-// the data plane and authentication read: token table and route table. It is the one path from the
-// store to the gateway, on a thread of its own, so that a slow or dead database leaves the last
-// snapshots in force.
+// the data plane and authentication read: token table, route table and limits. It is the one path
+// from the store to the gateway, on a thread of its own, so that a slow or dead database leaves the
+// last snapshots in force.
 //
 // Woken by the store and by serving(); also looks at the feed every second, because another process
 // (`staithe token`) may have written.
 class Feeds {
  public:
+  struct Settings {
+    std::string domain;  // of gateways' host names; empty: they have none
+    // How much everybody may use for whom nothing else was set.
+    gateway::LimitRule each_organization;
+    gateway::LimitRule each_token;
+  };
   Feeds(const Clock& clock, store::Store& store, auth::TokenTable& tokens,
-        gateway::RouteTableSlot& routes, const Log& log, std::vector<auth::Token> bootstrap_tokens,
-        std::string domain);
+        gateway::RouteTableSlot& routes, gateway::LimitBook& limits, const Log& log,
+        std::vector<auth::Token> bootstrap_tokens, Settings settings);
   ~Feeds();
   Feeds(const Feeds&) = delete;
   Feeds& operator=(const Feeds&) = delete;
@@ -70,6 +77,7 @@ class Feeds {
   Result<void> reload();
   Result<void> take(const store::Change& change);
   Result<void> publish_tokens();
+  Result<void> publish_limits();
   void publish_routes();
   gateway::GatewayRoute route_of(const model::Gateway& gateway) const;
   static RoutedDeployment routed(const model::Deployment& deployment);
@@ -78,15 +86,17 @@ class Feeds {
   store::Store& store_;
   auth::TokenTable& tokens_;
   gateway::RouteTableSlot& routes_;
+  gateway::LimitBook& limits_;
   const Log& log_;
   const std::vector<auth::Token> bootstrap_tokens_;
-  const std::string domain_;
+  const Settings settings_;
 
   // Of the feed's thread (and start()).
   std::uint64_t revision_ = 0;
   std::map<model::Id, gateway::GatewayRoute> gateways_;          // without their deployments
   std::unordered_map<model::Id, RoutedDeployment> deployments_;  // there may be very many
   bool are_tokens_stale_ = false;
+  bool are_limits_stale_ = false;
   bool are_routes_stale_ = false;
 
   mutable std::mutex mutex_;  // guards what follows

@@ -25,6 +25,7 @@ constexpr const char* usage = R"(usage: staithe COMMAND ...
   plan -f FILE                       what creating or updating a claim or deployment would do
   node                               list, get, join, drain, resume, remove the machines
   usage                              who used how many requests and tokens
+  limit                              list, get, set, delete how much organizations and tokens may use
   token                              create, list, revoke
   engine simulate                    a simulated engine, as a process
 

@@ -268,7 +268,12 @@ class Server {
       usage_writer.emplace(usage, *store_, config_.usage_interval, metrics_, log_);
     }
 
-    Feeds feeds(clock_, *store_, tokens_, routes, log_, bootstrap_tokens, config_.domain);
+    gateway::LimitBook limits;
+    gateway_options.limits = &limits;
+    Feeds feeds(clock_, *store_, tokens_, routes, limits, log_, bootstrap_tokens,
+                {.domain = config_.domain,
+                 .each_organization = config_.limit_each_organization,
+                 .each_token = config_.limit_each_token});
     WorkerPool driver_calls("driver-call", driver_calls_max, driver_calls_queued_max);
     reconcile::LoopOptions loop_options;
     loop_options.replica_drain_max = config_.replica_drain_timeout;

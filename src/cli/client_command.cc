@@ -1,5 +1,6 @@
 #include "cli/client_command.h"
 
+#include "cli/limit_command.h"
 #include "cli/node_command.h"
 #include "cli/plan_command.h"
 #include "cli/resource_command.h"
@@ -9,7 +10,7 @@ namespace staithe::cli {
 
 bool is_client_command(const std::string& word) {
   return word == "claim" || word == "gateway" || word == "deployment" || word == "node" ||
-         word == "plan" || word == "usage";
+         word == "plan" || word == "usage" || word == "limit";
 }
 
 int run_client_command(const std::vector<std::string>& arguments,
@@ -20,6 +21,7 @@ int run_client_command(const std::vector<std::string>& arguments,
   if (word == "node") return run_node_command(rest, environment, out, err);
   if (word == "plan") return run_plan_command(rest, environment, out, err);
   if (word == "usage") return run_usage_command(rest, environment, out, err);
+  if (word == "limit") return run_limit_command(rest, environment, out, err);
   for (const Kind* kind : {&claim_kind, &gateway_kind}) {
     if (kind->word == word) return run_resource_command(*kind, rest, environment, out, err);
   }

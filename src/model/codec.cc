@@ -339,4 +339,24 @@ Result<void> decode(std::string_view text, Replica& value) {
   });
 }
 
+std::string encode(const Limit& value) {
+  return json_text::dump({{"organization", value.organization_id},
+                          {"token", value.token_id},
+                          {"requests", value.requests_per_minute},
+                          {"tokens", value.tokens_per_minute},
+                          {"parallel", value.parallel_requests},
+                          {"models", value.models}});
+}
+
+Result<void> decode(std::string_view text, Limit& value) {
+  return decode_into(text, value, [](const Object& json, Limit& limit) {
+    read(json, "organization", limit.organization_id);
+    read(json, "token", limit.token_id);
+    read(json, "requests", limit.requests_per_minute);
+    read(json, "tokens", limit.tokens_per_minute);
+    read(json, "parallel", limit.parallel_requests);
+    read(json, "models", limit.models);
+  });
+}
+
 }  // namespace staithe::model

@@ -7,6 +7,7 @@
 #include "model/capacity_claim.h"
 #include "model/deployment.h"
 #include "model/gateway.h"
+#include "model/limit.h"
 #include "model/node.h"
 
 // How values are written into the store: JSON with short stable keys. Unknown keys are ignored and
@@ -22,6 +23,7 @@ std::string encode(const GatewaySpec& value);
 std::string encode(const GatewayStatus& value);
 std::string encode(const Node& value);
 std::string encode(const Replica& value);
+std::string encode(const Limit& value);
 
 Result<void> decode(std::string_view text, ClaimSpec& value);
 Result<void> decode(std::string_view text, ClaimStatus& value);
@@ -33,5 +35,6 @@ Result<void> decode(std::string_view text, GatewaySpec& value);
 Result<void> decode(std::string_view text, GatewayStatus& value);
 Result<void> decode(std::string_view text, Node& value);
 Result<void> decode(std::string_view text, Replica& value);
+Result<void> decode(std::string_view text, Limit& value);
 
 }  // namespace staithe::model

@@ -118,6 +118,18 @@ TEST(Codec, tells_an_empty_endpoint_configuration_from_an_absent_one) {
   EXPECT_EQ(round_trip(spec), spec);
 }
 
+TEST(Codec, keeps_every_field_of_a_limit) {
+  const Limit limit{.organization_id = "cw1a2b",
+                    .token_id = "wandb:acme",
+                    .requests_per_minute = 1,
+                    .tokens_per_minute = 4'294'967'295,
+                    .parallel_requests = 3,
+                    .models = {"meta/llama", "qwen"}};
+  EXPECT_EQ(round_trip(limit), limit);
+  EXPECT_EQ(limit.id(), "cw1a2b:wandb:acme");
+  EXPECT_EQ(Limit{.organization_id = "cw1a2b"}.id(), "cw1a2b");
+}
+
 TEST(Codec, keeps_every_field_of_a_node_and_a_replica) {
   const Node node{.id = "n1",
                   .zone = "US-LOCAL-01A",

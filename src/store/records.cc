@@ -196,6 +196,16 @@ Create create_step(const model::Node& node, Timestamp created_at) {
           .keys = {}};
 }
 
+Create create_step(const model::Limit& limit, Timestamp created_at) {
+  return {.kind = Kind::limit,
+          .id = limit.id(),
+          .organization = limit.organization_id,
+          .spec = model::encode(limit),
+          .status = "",
+          .created_at = created_at,
+          .keys = {}};
+}
+
 Update update_step(const model::CapacityClaim& claim, std::uint64_t version) {
   return update_resource(Kind::claim, claim, version);
 }
@@ -222,6 +232,15 @@ Update update_step(const model::Node& node, std::uint64_t version) {
           .keys = std::nullopt};
 }
 
+Update update_step(const model::Limit& limit, std::uint64_t version) {
+  return {.kind = Kind::limit,
+          .id = limit.id(),
+          .version = version,
+          .spec = model::encode(limit),
+          .status = std::nullopt,
+          .keys = std::nullopt};
+}
+
 Result<Versioned<model::CapacityClaim>> decode_claim(const Record& record) {
   return decode_resource<model::CapacityClaim>(record);
 }
@@ -240,6 +259,9 @@ Result<Versioned<model::Node>> decode_node(const Record& record) {
 Result<Versioned<model::Replica>> decode_replica(const Record& record) {
   return decode_value<model::Replica>(record);
 }
+Result<Versioned<model::Limit>> decode_limit(const Record& record) {
+  return decode_value<model::Limit>(record);
+}
 
 Result<std::optional<Versioned<model::CapacityClaim>>> get_claim(Store& store,
                                                                  std::string_view id) {
@@ -257,6 +279,9 @@ Result<std::optional<Versioned<model::Node>>> get_node(Store& store, std::string
 }
 Result<std::optional<Versioned<model::Replica>>> get_replica(Store& store, std::string_view id) {
   return get_decoded(store, Kind::replica, id, decode_replica);
+}
+Result<std::optional<Versioned<model::Limit>>> get_limit(Store& store, std::string_view id) {
+  return get_decoded(store, Kind::limit, id, decode_limit);
 }
 
 Result<std::vector<Versioned<model::CapacityClaim>>> list_claims(Store& store,
@@ -277,6 +302,10 @@ Result<std::vector<Versioned<model::Node>>> list_nodes(Store& store) {
 Result<std::vector<Versioned<model::Replica>>> list_replicas(Store& store,
                                                              std::string_view organization) {
   return list_decoded(store, Kind::replica, organization, decode_replica);
+}
+Result<std::vector<Versioned<model::Limit>>> list_limits(Store& store,
+                                                         std::string_view organization) {
+  return list_decoded(store, Kind::limit, organization, decode_limit);
 }
 
 }  // namespace staithe::store

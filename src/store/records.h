@@ -10,6 +10,7 @@
 #include "model/capacity_claim.h"
 #include "model/deployment.h"
 #include "model/gateway.h"
+#include "model/limit.h"
 #include "model/node.h"
 #include "store/store.h"
 
@@ -53,6 +54,7 @@ Create create_step(const model::Gateway& gateway);
 Create create_step(const model::Deployment& deployment);
 Create create_step(const model::Replica& replica);
 Create create_step(const model::Node& node, Timestamp created_at);
+Create create_step(const model::Limit& limit, Timestamp created_at);
 
 // An Update step that replaces spec, status and keys. Whoever writes one of them alone (a
 // reconciler its status) fills in Update by hand.
@@ -61,6 +63,7 @@ Update update_step(const model::Gateway& gateway, std::uint64_t version);
 Update update_step(const model::Deployment& deployment, std::uint64_t version);
 Update update_step(const model::Replica& replica, std::uint64_t version);
 Update update_step(const model::Node& node, std::uint64_t version);
+Update update_step(const model::Limit& limit, std::uint64_t version);
 
 // A record whose text does not parse is DATA_LOSS; the message names its kind and id.
 Result<Versioned<model::CapacityClaim>> decode_claim(const Record& record);
@@ -70,6 +73,7 @@ Result<Versioned<model::Deployment>> decode_deployment(const Record& record);
 Result<Versioned<model::Deployment>> decode_deployment_headline(const Record& record);
 Result<Versioned<model::Node>> decode_node(const Record& record);
 Result<Versioned<model::Replica>> decode_replica(const Record& record);
+Result<Versioned<model::Limit>> decode_limit(const Record& record);
 
 Result<std::optional<Versioned<model::CapacityClaim>>> get_claim(Store& store, std::string_view id);
 Result<std::optional<Versioned<model::Gateway>>> get_gateway(Store& store, std::string_view id);
@@ -77,6 +81,7 @@ Result<std::optional<Versioned<model::Deployment>>> get_deployment(Store& store,
                                                                    std::string_view id);
 Result<std::optional<Versioned<model::Node>>> get_node(Store& store, std::string_view id);
 Result<std::optional<Versioned<model::Replica>>> get_replica(Store& store, std::string_view id);
+Result<std::optional<Versioned<model::Limit>>> get_limit(Store& store, std::string_view id);
 
 // Ordered as Store::list; an empty organization means all.
 Result<std::vector<Versioned<model::CapacityClaim>>> list_claims(
@@ -88,5 +93,7 @@ Result<std::vector<Versioned<model::Deployment>>> list_deployments(
 Result<std::vector<Versioned<model::Node>>> list_nodes(Store& store);
 Result<std::vector<Versioned<model::Replica>>> list_replicas(Store& store,
                                                              std::string_view organization = {});
+Result<std::vector<Versioned<model::Limit>>> list_limits(Store& store,
+                                                         std::string_view organization = {});
 
 }  // namespace staithe::store

@@ -59,9 +59,10 @@ TEST(Records, come_back_as_they_were_created_and_updated) {
   deployment.spec = {.id = "d1", .name = "chat", .organization_id = "cw1a2b"};
   const model::Node node{.id = "n1", .zone = "Z", .instance_type = "cpu-1x", .gpu_count = 1};
   model::Replica replica{.id = "r1", .deployment_id = "d1", .parts = {{"n1", {0, 1}}, {"n2", {0}}}};
+  const model::Limit limit{.organization_id = "cw1a2b", .token_id = "t", .parallel_requests = 4};
   ASSERT_TRUE(store.commit_and_wait({create_step(claim), create_step(make_gateway()),
                                      create_step(deployment), create_step(node, at(3)),
-                                     create_step(replica)}));
+                                     create_step(replica), create_step(limit, at(4))}));
 
   const auto stored_claim = get_claim(store, "c1");
   ASSERT_TRUE(stored_claim && *stored_claim);
@@ -73,6 +74,9 @@ TEST(Records, come_back_as_they_were_created_and_updated) {
   EXPECT_EQ((*get_deployment(store, "d1"))->value, deployment);
   EXPECT_EQ((*get_node(store, "n1"))->value, node);
   EXPECT_EQ((*get_replica(store, "r1"))->value, replica);
+  EXPECT_EQ((*get_limit(store, "cw1a2b:t"))->value, limit);
+  EXPECT_EQ(list_limits(store, "cw1a2b")->size(), 1u);
+  EXPECT_EQ(list_limits(store, "cw9f9f")->size(), 0u);
   EXPECT_EQ((*get_replica(store, "r1"))->keys, keys_of(replica));
 
   EXPECT_TRUE(store.find(gpu_slot_key("n2", 0))->has_value());

@@ -145,7 +145,7 @@ TEST(GoldenFiles, hold_at_least_150_exchanges_and_every_operation) {
   }
   EXPECT_GT(registered, 0);
   EXPECT_GE(total, 150);
-  EXPECT_EQ(calls.size(), 28u);
+  EXPECT_EQ(calls.size(), 32u);
   RecordProperty("exchanges", total);
   for (const auto& [dialect, count] : replayed) {
     EXPECT_GE(count, 150) << dialect_name(dialect);
