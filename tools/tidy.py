@@ -21,7 +21,7 @@ BANS = [
     ("detach", re.compile(r"\.detach\(\)"), None, "every thread has an owner that joins it"),
     ("new", re.compile(r"(?<![\w])new\s+(\([^)]*\)\s*)?[A-Za-z_:][\w:<>, ]*\s*[({\[;]"),
      # Private constructors and a library's factory, where the pointer is owned within the same statement.
-     r"src/app/otlp_exporter\.cc|src/runtime/local/local_driver\.cc|src/store/sqlite/(connection|readers|writer)\.cc|tests/golden/golden_test\.cc",
+     r"src/app/(otlp_exporter|wandb_client)\.cc|src/runtime/local/local_driver\.cc|src/store/sqlite/(connection|readers|writer)\.cc|tests/golden/golden_test\.cc",
      "use std::make_unique"),
     ("delete", re.compile(r"(?<![\w=])delete(\[\])?\s+[A-Za-z_*(]"), None, "let a unique_ptr own it"),
     ("capture of everything", re.compile(r"\[[&=]\]\s*(\([^)]*\)\s*)?\{[^}]*\b(post|run_after|submit)\b"), None,

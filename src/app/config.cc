@@ -220,6 +220,11 @@ void declare(Settings& settings, Config& config) {
                             "between two times that what was used is written down");
   settings.add("ask-for-usage", config.ask_for_usage,
                "make engines tell the usage of streams whose client did not ask for it");
+  settings.add("wandb-endpoint", config.wandb_endpoint,
+               "GraphQL endpoint that knows Weights & Biases keys, such as "
+               "https://api.wandb.ai/graphql; empty: gateways take none");
+  settings.add_milliseconds("wandb-timeout", config.wandb_timeout,
+                            "how long it may take to say whose a key is");
   settings.add("rest-error-code", config.rest_error_code,
                "code in REST error bodies: rpc (google.rpc.Code) or http");
   settings.add("strict-capacity-type", config.strict_capacity_type,
@@ -406,6 +411,15 @@ Result<void> check_usage(const Config& config) {
   return check_between("--usage-interval", config.usage_interval.count(), 100, 3'600'000);
 }
 
+Result<void> check_wandb(const Config& config) {
+  if (!config.wandb_endpoint.empty() && !cli::parse_server(config.wandb_endpoint)) {
+    return wrong(
+        "--wandb-endpoint must be the URL of a GraphQL endpoint that knows Weights & Biases keys, "
+        "such as https://api.wandb.ai/graphql");
+  }
+  return check_between("--wandb-timeout", config.wandb_timeout.count(), 100, 60'000);
+}
+
 Result<void> check_autoscaling(const Config& config) {
   constexpr std::int64_t hour_ms = 3'600'000;
   TRY(check_between("--autoscale-interval", config.autoscale_interval.count(), 100, 60'000));
@@ -424,6 +438,7 @@ Result<void> check(const Config& config) {
   TRY(check_autoscaling(config));
   TRY(check_replica_choice(config));
   TRY(check_usage(config));
+  TRY(check_wandb(config));
   if (!config.otlp_endpoint.empty() && !cli::parse_server(config.otlp_endpoint)) {
     return wrong(
         "--otlp-endpoint must be http://HOST:PORT or https://HOST:PORT of a collector that takes "

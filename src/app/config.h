@@ -83,6 +83,10 @@ struct Config {
   std::uint32_t autoscale_tolerance = 10;     // percent
   std::uint32_t autoscale_utilization = 100;  // percent
 
+  // Whom to ask about the Weights & Biases keys of callers; empty: nobody, and none is taken.
+  std::string wandb_endpoint;
+  std::chrono::milliseconds wandb_timeout{5'000};
+
   // How much everybody may use for whom nothing else was set (`staithe limit`).
   gateway::LimitRule limit_each_organization;
   gateway::LimitRule limit_each_token;

@@ -28,6 +28,7 @@
 #include "app/takeover.h"
 #include "app/tls_reload.h"
 #include "app/usage_writer.h"
+#include "app/wandb_client.h"
 #include "auth/token_record.h"
 #include "base/log.h"
 #include "base/metrics.h"
@@ -266,6 +267,17 @@ class Server {
     if (config_.usage) {
       gateway_options.usage = &usage;
       usage_writer.emplace(usage, *store_, config_.usage_interval, metrics_, log_);
+    }
+
+    std::unique_ptr<WandbClient> wandb;
+    std::optional<gateway::WandbKeys> wandb_keys;
+    if (!config_.wandb_endpoint.empty()) {
+      TRY_ASSIGN(wandb, WandbClient::open(config_.wandb_endpoint, config_.wandb_timeout, log_));
+      wandb_keys.emplace(clock_, metrics_, gateway::WandbKeys::Options{},
+                         [client = wandb.get()](std::string key, gateway::WandbKeys::Done done) {
+                           client->ask(std::move(key), done);
+                         });
+      gateway_options.wandb_keys = &*wandb_keys;
     }
 
     gateway::LimitBook limits;
