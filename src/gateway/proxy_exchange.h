@@ -16,6 +16,9 @@
 
 namespace staithe::gateway {
 
+// Of a request, to be told how its replica was chosen; of the answer, how it was.
+inline constexpr std::string_view routing_header = "staithe-routing";
+
 // One inference request from head to last byte.
 //
 //   asking ──key known──▶ collecting, for gateways whose keys somebody else knows
@@ -28,6 +31,9 @@ namespace staithe::gateway {
 // An answer of our own, which needs no replica or has none, leads from any phase but the last two
 // to `over`. A client that goes away at any point destroys the upstream exchange, which closes the
 // connection to the replica: that is how an engine learns that nobody waits.
+//
+// Its parts by file: proxy_admission (who and what), proxy_request (the way in), proxy_upstream (to
+// the replica), proxy_answer (the way back), proxy_record (what is kept of it).
 class ProxyExchange final : public net::ExchangeHandler {
  public:
   ProxyExchange(Gateway& gateway, const net::RequestHead& head, net::Exchange& exchange);

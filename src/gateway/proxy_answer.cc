@@ -1,0 +1,122 @@
+#include "gateway/proxy_exchange.h"
+
+#include <charconv>
+#include <chrono>
+#include <string>
+
+// The answer on its way back, and what becomes of it when it breaks.
+
+namespace staithe::gateway {
+namespace {
+
+ApiError explain(net::ClientFailure::Kind kind) {
+  using Kind = net::ClientFailure::Kind;
+  const bool is_timeout = kind == Kind::connect_timeout || kind == Kind::first_byte_timeout ||
+                          kind == Kind::idle_timeout;
+  return is_timeout ? errors::replica_too_slow() : errors::replica_broke();
+}
+
+// The length of an answer's body as it is told to the client; none for a body that ends when it
+// ends.
+std::optional<std::uint64_t> announced_length(const net::ResponseHead& head) {
+  switch (head.body.kind) {
+    case net::BodyFraming::Kind::length:
+      // What an engine announces for a stream of events is not to be trusted.
+      return is_event_stream(head) ? std::nullopt : std::optional(head.body.length);
+    case net::BodyFraming::Kind::none: {
+      // An answer to HEAD tells the length of what GET would bring.
+      const std::string_view text = head.headers.find("content-length").value_or("0");
+      std::uint64_t length = 0;
+      std::from_chars(text.data(), text.data() + text.size(), length);
+      return length;
+    }
+    case net::BodyFraming::Kind::chunked:
+    case net::BodyFraming::Kind::until_close:
+      break;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
+  phase_ = Phase::streaming;
+  status_ = head.status;
+  in_flight_.load()->trust();
+  // An encoded stream is bytes to us: an event of ours would not fit in.
+  is_event_stream_ = is_event_stream(head) && !head.headers.find("content-encoding");
+  if (usage_ != nullptr) usage_->take_answer(head);
+
+  net::AnswerHead answer{.status = head.status, .content_length = announced_length(head)};
+  add_headers_for_client(head, is_event_stream(head) ? AnswerKind::event_stream : AnswerKind::plain,
+                         answer.headers);
+  answer.headers.add("X-Request-Id", request_id_);
+  if (gateway_.options_.is_deployment_shown) {
+    answer.headers.add("x-inference-deployment", counters_->deployment_id());
+  }
+  if (!request_->routing.empty()) answer.headers.add(routing_header, request_->routing);
+  exchange_.send_head(answer);
+
+  // Nothing is sent again from here on. A replica that answers before it has read everything still
+  // gets the rest.
+  const bool is_given = is_passing_ || request_->body_given_bytes >= request_->body.size();
+  if (is_given) request_.reset();
+}
+
+void ProxyExchange::take_answer_body(std::string_view bytes) {
+  if (!has_first_byte_) {
+    has_first_byte_ = true;
+    if (is_event_stream_) in_flight_.answer_begun(exchange_.loop().now());
+    metrics_->first_byte->observe(
+        std::chrono::duration<double>(exchange_.loop().now() - started_).count());
+    if (span_ != nullptr) span_->first_byte_at = gateway_.clock_.now();
+  }
+  pass_answer_body(usage_ == nullptr ? bytes : usage_->take_answer_body(bytes));
+  // A client that stops reading stops the reading from the replica.
+  if (exchange_.is_congested()) upstream_->pause();
+}
+
+void ProxyExchange::pass_answer_body(std::string_view bytes) {
+  if (is_event_stream_) sse_tail_.feed(bytes);
+  if (!bytes.empty()) exchange_.send_body(bytes);
+}
+
+void ProxyExchange::on_writable() {
+  if (upstream_ != nullptr) upstream_->resume();
+}
+
+void ProxyExchange::take_answer_end() {
+  upstream_.reset();
+  if (usage_ != nullptr) pass_answer_body(usage_->finish_answer());
+  end(status_);
+  exchange_.finish();
+}
+
+void ProxyExchange::take_failure(const net::ClientFailure& failure) {
+  metrics_->failures[static_cast<std::size_t>(failure.kind)]->add();
+  gateway_.log_.warning("upstream_failure", {{"kind", failure_name(failure.kind)},
+                                             {"detail", failure.message},
+                                             {"request", request_id_},
+                                             {"gateway", counters_->gateway_id()},
+                                             {"deployment", counters_->deployment_id()},
+                                             {"replica", in_flight_.load()->id()}});
+  upstream_.reset();
+  if (phase_ == Phase::streaming) return break_stream(failure.kind);
+  if (!try_elsewhere(failure)) refuse(explain(failure.kind));
+}
+
+// The answer cannot be completed. A client that reads events is told so by one; of any other body
+// it learns by an end that it can tell from a proper one.
+void ProxyExchange::break_stream(net::ClientFailure::Kind kind) {
+  if (is_event_stream_ && sse_tail_.is_done()) {
+    end(status_);  // the replica had said all, and left without a goodbye
+    return exchange_.finish();
+  }
+  end(502);
+  if (!is_event_stream_) return exchange_.abort();
+  exchange_.send_body(sse_tail_.missing_end());
+  exchange_.send_body("data: " + draw(explain(kind)) + "\n\n");
+  exchange_.finish();
+}
+
+}  // namespace staithe::gateway
