@@ -225,6 +225,9 @@ void declare(Settings& settings, Config& config) {
                "https://api.wandb.ai/graphql; empty: gateways take none");
   settings.add_milliseconds("wandb-timeout", config.wandb_timeout,
                             "how long it may take to say whose a key is");
+  settings.add("queue-length", config.queue_length,
+               "requests of a deployment that may wait for a replica with room; 0: none");
+  settings.add_milliseconds("queue-wait", config.queue_wait, "how long each of them may wait");
   settings.add("rest-error-code", config.rest_error_code,
                "code in REST error bodies: rpc (google.rpc.Code) or http");
   settings.add("strict-capacity-type", config.strict_capacity_type,
@@ -402,6 +405,8 @@ Result<void> check_between(const char* flag, std::int64_t value, std::int64_t le
 
 Result<void> check_replica_choice(const Config& config) {
   TRY(check_between("--prefix-table-mib", config.prefix_table_mib, 1, 64 * 1024));
+  TRY(check_between("--queue-length", config.queue_length, 0, 1'000'000));
+  TRY(check_between("--queue-wait", config.queue_wait.count(), 0, 3'600'000));
   if (config.engine_metrics_interval.count() == 0) return {};
   return check_between("--engine-metrics-interval", config.engine_metrics_interval.count(), 100,
                        60'000);

@@ -68,6 +68,8 @@ struct Config {
   std::uint32_t prefix_cache_kib = 4096;  // of each replica, in bytes of prompts
   std::chrono::milliseconds engine_metrics_interval{1000};
   std::string session_header = "x-session-id";
+  std::uint32_t queue_length = 1024;  // of each deployment
+  std::chrono::milliseconds queue_wait{60'000};
 
   bool usage = true;  // counted and kept: who used how many tokens of what
   std::chrono::milliseconds usage_interval{5'000};

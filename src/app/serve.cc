@@ -22,6 +22,7 @@
 #include "app/feeds.h"
 #include "app/first_token.h"
 #include "app/front.h"
+#include "app/gateway_options.h"
 #include "app/otlp_exporter.h"
 #include "app/served_ports.h"
 #include "app/stop_signal.h"
@@ -89,17 +90,6 @@ reconcile::ScaleOptions scale_options(const Config& config) {
   options.load_window_max = config.autoscale_load_window_max;
   options.tolerance = config.autoscale_tolerance / 100.0;
   options.utilization = config.autoscale_utilization / 100.0;
-  return options;
-}
-
-gateway::Options gateway_options_of(const Config& config) {
-  gateway::Options options;
-  options.is_access_logged = config.access_log;
-  options.has_prefix_affinity = config.prefix_affinity;
-  options.choose.cache_bytes_per_replica = std::uint64_t{config.prefix_cache_kib} * 1024;
-  options.engine_metrics_interval = config.engine_metrics_interval;
-  options.session_header = config.session_header;
-  options.may_ask_for_usage = config.ask_for_usage;
   return options;
 }
 

@@ -211,14 +211,15 @@ class Choose : public ::testing::Test {
       }
       route.deployments.push_back(std::move(deployment));
     }
-    table_ = std::make_unique<RouteTable>(std::vector{route}, loads_, demands_, gateway_metrics_,
-                                          table_.get());
+    const RouteParts parts{
+        .loads = loads_, .demands = demands_, .queues = queues_, .metrics = gateway_metrics_};
+    table_ = std::make_unique<RouteTable>(std::vector{route}, parts, table_.get());
     return *table_->find_by_id("gw")->find_model("m");
   }
   std::map<std::string, int> picks(const ServedModel& model, int count) {
     std::map<std::string, int> counts;
     for (int i = 0; i < count; ++i) {
-      const ServedDeployment* chosen = choose_deployment(model);
+      const ServedDeployment* chosen = choose_deployment(model, Instant{});
       ++counts[chosen == nullptr ? "none" : chosen->id];
     }
     return counts;
@@ -229,6 +230,7 @@ class Choose : public ::testing::Test {
   GatewayMetrics gateway_metrics_{metrics_};
   ReplicaLoads loads_;
   DemandTable demands_;
+  QueueTable queues_;
   SeededRandom random_{1};
   std::unique_ptr<RouteTable> table_;
 };
@@ -251,7 +253,8 @@ TEST_F(Choose, shares_are_within_2_percent_over_1000_requests) {
 
 TEST_F(Choose, shares_go_on_where_they_were_when_the_table_is_built_anew) {
   Counts counts;
-  for (int i = 0; i < 100; ++i) ++counts[choose_deployment(model_of({{"a", 1}, {"b", 1}}))->id];
+  for (int i = 0; i < 100; ++i)
+    ++counts[choose_deployment(model_of({{"a", 1}, {"b", 1}}), Instant{})->id];
   EXPECT_NEAR(counts.at("a"), 50, 3);
 }
 
@@ -272,7 +275,7 @@ TEST_F(Choose, nobody_is_chosen_when_nobody_is_ready) {
 
 TEST_F(Choose, a_count_ends_with_its_guard_wherever_that_was_moved) {
   Gauge gauge;
-  const auto load = loads_.at("r", {.host = "127.0.0.1", .port = 1});
+  const auto load = loads_.at("r", {.host = "127.0.0.1", .port = 1}, nullptr);
   {
     InFlight one(load, gauge);
     InFlight two(std::move(one));
@@ -291,10 +294,10 @@ TEST_F(Choose, a_count_ends_with_its_guard_wherever_that_was_moved) {
 
 TEST_F(Choose, a_replica_under_a_new_address_is_trusted_again) {
   const Instant now{std::chrono::seconds(100)};
-  const auto load = loads_.at("r", {.host = "127.0.0.1", .port = 1});
+  const auto load = loads_.at("r", {.host = "127.0.0.1", .port = 1}, nullptr);
   load->avoid_until(now + std::chrono::seconds(1));
-  EXPECT_TRUE(loads_.at("r", {.host = "127.0.0.1", .port = 1})->is_avoided(now));
-  EXPECT_FALSE(loads_.at("r", {.host = "127.0.0.1", .port = 2})->is_avoided(now));
+  EXPECT_TRUE(loads_.at("r", {.host = "127.0.0.1", .port = 1}, nullptr)->is_avoided(now));
+  EXPECT_FALSE(loads_.at("r", {.host = "127.0.0.1", .port = 2}, nullptr)->is_avoided(now));
 }
 
 }  // namespace

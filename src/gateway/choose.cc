@@ -6,11 +6,30 @@
 #include <cstdint>
 
 namespace staithe::gateway {
-namespace {
 
 bool is_ready(const ServedDeployment& deployment, const ReplicaLoad* excluded) {
   return std::any_of(deployment.replicas.begin(), deployment.replicas.end(),
                      [excluded](const ServedReplica& one) { return one.load.get() != excluded; });
+}
+
+bool has_ready_deployment(const ServedModel& model, const ReplicaLoad* excluded) {
+  return std::any_of(model.deployments.begin(), model.deployments.end(),
+                     [excluded](const auto& one) { return is_ready(one, excluded); });
+}
+
+namespace {
+
+bool is_any_trusted(const ServedDeployment& deployment, Instant now, const ReplicaLoad* excluded) {
+  return std::any_of(deployment.replicas.begin(), deployment.replicas.end(),
+                     [now, excluded](const ServedReplica& one) {
+                       return one.load.get() != excluded && !one.load->is_avoided(now);
+                     });
+}
+
+// Whether a request that is new here would be sent at once.
+bool is_open(const ServedDeployment& deployment, Instant now, const ReplicaLoad* excluded) {
+  if (deployment.concurrency == 0) return true;
+  return !deployment.queue->is_waited_in() && has_free_slot(deployment, now, excluded);
 }
 
 // Stamps in the table count bytes by this power of two.
@@ -26,28 +45,48 @@ std::uint64_t spread(std::uint64_t turn, std::uint64_t bound) {
 
 }  // namespace
 
-const ServedDeployment* choose_deployment(const ServedModel& model, const ReplicaLoad* excluded) {
+const ServedDeployment* choose_deployment(const ServedModel& model, Instant now,
+                                          const ReplicaLoad* excluded) {
   const ServedDeployment* only = nullptr;
-  std::uint64_t ready_count = 0;
-  std::uint64_t weight_sum = 0;
+  std::size_t ready_count = 0;
+  bool is_weighted = false;
   for (const ServedDeployment& deployment : model.deployments) {
     if (!is_ready(deployment, excluded)) continue;
     only = &deployment;
     ++ready_count;
-    weight_sum += deployment.weight;
+    is_weighted |= deployment.weight > 0;
   }
   if (ready_count <= 1) return only;
 
-  const bool is_equal = weight_sum == 0;
-  std::uint64_t point = spread(model.turn->fetch_add(1, std::memory_order_relaxed),
-                               is_equal ? ready_count : weight_sum);
+  const auto share = [&](const ServedDeployment& deployment) -> std::uint64_t {
+    if (!is_ready(deployment, excluded)) return 0;
+    return is_weighted ? deployment.weight : 1;
+  };
+  std::uint64_t sum = 0;
+  std::uint64_t open_sum = 0;
   for (const ServedDeployment& deployment : model.deployments) {
-    if (!is_ready(deployment, excluded)) continue;
-    const std::uint64_t share = is_equal ? 1 : deployment.weight;
-    if (point < share) return &deployment;
-    point -= share;
+    sum += share(deployment);
+    if (is_open(deployment, now, excluded)) open_sum += share(deployment);
   }
-  return only;
+  const bool is_any_open = open_sum > 0;
+  std::uint64_t point =
+      spread(model.turn->fetch_add(1, std::memory_order_relaxed), is_any_open ? open_sum : sum);
+  for (const ServedDeployment& deployment : model.deployments) {
+    if (is_any_open && !is_open(deployment, now, excluded)) continue;
+    if (point < share(deployment)) return &deployment;
+    point -= share(deployment);
+  }
+  return only;  // one filled up between the two looks
+}
+
+bool has_free_slot(const ServedDeployment& deployment, Instant now, const ReplicaLoad* excluded) {
+  if (deployment.concurrency == 0) return is_ready(deployment, excluded);
+  const bool is_trusted = is_any_trusted(deployment, now, excluded);
+  return std::any_of(
+      deployment.replicas.begin(), deployment.replicas.end(), [&](const ServedReplica& one) {
+        return one.load.get() != excluded && !(is_trusted && one.load->is_avoided(now)) &&
+               one.load->has_room(deployment.concurrency);
+      });
 }
 
 const ServedDeployment& choose_unready_deployment(const ServedModel& model) {
@@ -77,13 +116,13 @@ class Field {
  public:
   Field(const ServedDeployment& deployment, const ReplicaLoad* excluded, Instant now,
         std::uint64_t load_percent_max)
-      : excluded_(excluded), now_(now) {
-    for (const ServedReplica& replica : deployment.replicas) {
-      is_any_trusted_ |= replica.load.get() != excluded && !replica.load->is_avoided(now);
-    }
+      : excluded_(excluded),
+        now_(now),
+        concurrency_(deployment.concurrency),
+        is_any_trusted_(is_any_trusted(deployment, now, excluded)) {
     std::uint64_t in_flight = 0;
     for (const ServedReplica& replica : deployment.replicas) {
-      if (!is_usable(*replica.load)) continue;
+      if (!is_usable(*replica.load) || !replica.load->has_room(concurrency_)) continue;
       ++size_;
       in_flight += replica.load->in_flight();
       pace_sum_ns_ += replica.load->ns_per_byte();
@@ -104,13 +143,14 @@ class Field {
     return &load != excluded_ && !(is_any_trusted_ && load.is_avoided(now_));
   }
   bool may_take(const ReplicaLoad& load) const {
-    return is_usable(load) && load.in_flight() <= count_max_;
+    return is_usable(load) && load.in_flight() <= count_max_ && load.has_room(concurrency_);
   }
 
  private:
   const ReplicaLoad* excluded_;
   Instant now_;
-  bool is_any_trusted_ = false;
+  std::uint32_t concurrency_;
+  bool is_any_trusted_;
   std::size_t size_ = 0;
   std::uint64_t count_max_ = 0;
   double pace_sum_ns_ = 0;

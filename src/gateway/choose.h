@@ -18,10 +18,23 @@ namespace staithe::gateway {
 // shares. Null when nobody is ready. A replica with load `excluded` counts as not ready (it just
 // failed this very request).
 //
+// Whoever is full, or has requests waiting, leaves its share to the others for as long as they have
+// room: a split of traffic is a wish, a request that waits beside an idle replica a failure. That
+// goes by weights, too, so that a weight of 0 takes over nothing. When all are full the turn is
+// theirs as if none were, and the request waits there.
+//
 // Successive turns are spread by the golden ratio over the range of weights (a Weyl sequence), so
 // that shares are right to a few requests at any length, across all loops, with one atomic add.
-const ServedDeployment* choose_deployment(const ServedModel& model,
+const ServedDeployment* choose_deployment(const ServedModel& model, Instant now,
                                           const ReplicaLoad* excluded = nullptr);
+
+// Whether a replica is there to be chosen, be it full or not.
+bool is_ready(const ServedDeployment& deployment, const ReplicaLoad* excluded);
+bool has_ready_deployment(const ServedModel& model, const ReplicaLoad* excluded);
+
+// Whether the deployment has a replica that may be chosen and is not full.
+bool has_free_slot(const ServedDeployment& deployment, Instant now,
+                   const ReplicaLoad* excluded = nullptr);
 
 // The deployment that would take it if one were ready: that with the greatest weight.
 const ServedDeployment& choose_unready_deployment(const ServedModel& model);
@@ -54,7 +67,7 @@ enum class ChoiceReason : std::uint8_t {
 std::string_view choice_reason_name(ChoiceReason reason);
 
 struct ReplicaChoice {
-  const ServedReplica* replica = nullptr;  // null when there is none but the excluded one
+  const ServedReplica* replica = nullptr;  // null when there is none with room but the excluded one
   ChoiceReason reason = ChoiceReason::load;
   std::size_t prompt_bytes = 0;
   std::size_t cached_bytes = 0;  // of it, by our books
@@ -71,7 +84,9 @@ std::string describe(const ReplicaChoice& choice, Instant now);
 // that it serves: what it has yet to read of the prompts before, what it would have to read of this
 // one beyond what its cache should hold, and the answers it is making. Ties by chance. A replica
 // that has much more than its share of the requests in flight gets none, however much it has
-// cached. Replicas that are avoided come into it only if there is no other.
+// cached, and one that is full is not in it: to wait there for what it has cached would cost more
+// than to read it anew. Replicas that are avoided come into it only if there is no other, full or
+// not.
 //
 // Where nothing is known of prompts this is the least number of requests in flight. What an engine
 // says of itself counts while it is fresh, and only to see requests that did not come through here.

@@ -137,6 +137,26 @@ ApiError replica_broke() {
           .message = "The model server broke off before it answered."};
 }
 
+ApiError queue_full(std::string_view model) {
+  return {.status = 429,
+          .type = "rate_limit_error",
+          .code = "queue_full",
+          .message = fmt::format("All replicas of the model `{}` are busy and too many requests "
+                                 "wait for them already.",
+                                 shown(model)),
+          .retry_after_s = 5};
+}
+
+ApiError queue_wait_over(std::string_view model) {
+  return {.status = 429,
+          .type = "rate_limit_error",
+          .code = "queue_timeout",
+          .message = fmt::format(
+              "All replicas of the model `{}` were busy for as long as a request may wait.",
+              shown(model)),
+          .retry_after_s = 5};
+}
+
 ApiError model_not_ready(std::string_view name) {
   return {.status = 503,
           .type = server_error,

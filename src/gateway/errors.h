@@ -39,6 +39,8 @@ ApiError too_large(std::size_t bytes_max);
 ApiError limit_reached(std::string message, std::uint32_t retry_after_s);
 ApiError model_not_allowed(std::string_view name);  // to this token
 ApiError replica_broke();
+ApiError queue_full(std::string_view model);
+ApiError queue_wait_over(std::string_view model);
 ApiError model_not_ready(std::string_view name);
 ApiError replica_too_slow();
 

@@ -1,6 +1,7 @@
 #include "gateway/gateway.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "gateway/proxy_exchange.h"
 #include "gateway/request_plan.h"
@@ -20,15 +21,26 @@ Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
       chooser_(routes.affinity(), options.choose),
       reader_(routes, loop,
               [this](const RouteTable& old_table, const RouteTable& new_table) {
-                // Connections to replicas that are gone serve nobody.
-                const auto& kept = new_table.endpoints();
-                for (const net::Endpoint& endpoint : old_table.endpoints()) {
-                  if (!std::binary_search(kept.begin(), kept.end(), endpoint))
-                    client_.forget(endpoint);
-                }
+                take_routes(old_table, new_table);
               }),
       hints_poller_(loop, client_, reader_, options.engine_metrics_interval) {
   if (options_.usage != nullptr) usage_.emplace(*options_.usage);
+}
+
+void Gateway::take_routes(const RouteTable& old_table, const RouteTable& new_table) {
+  // Connections to replicas that are gone serve nobody.
+  const auto& kept = new_table.endpoints();
+  for (const net::Endpoint& endpoint : old_table.endpoints()) {
+    if (!std::binary_search(kept.begin(), kept.end(), endpoint)) client_.forget(endpoint);
+  }
+  // Who is sent, answered or queued elsewhere leaves the set, but lives on until this turn is over.
+  const std::vector<ProxyExchange*> waiting(waiting_.begin(), waiting_.end());
+  std::set<DeploymentQueue*> with_room;
+  for (ProxyExchange* exchange : waiting) {
+    DeploymentQueue* const queue = exchange->follow_routes();
+    if (queue != nullptr) with_room.insert(queue);
+  }
+  for (DeploymentQueue* queue : with_room) queue->call_next();
 }
 
 bool Gateway::claims(const net::RequestHead& head) const {

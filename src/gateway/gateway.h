@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string_view>
 
 #include "auth/token_table.h"
@@ -19,6 +20,8 @@
 
 namespace staithe::gateway {
 
+class ProxyExchange;
+
 // The data plane of one event loop: its own pool of upstream connections and its own copy of the
 // route table. Takes every request below /gateways/{id} and every one for a gateway's host name.
 // Never waits for the store; it could not if it wanted to.
@@ -34,6 +37,8 @@ class Gateway final : public net::RequestRouter {
  private:
   friend class ProxyExchange;
 
+  void take_routes(const RouteTable& old_table, const RouteTable& new_table);
+
   const Clock& clock_;
   Random& random_;
   const auth::TokenTable& tokens_;
@@ -44,7 +49,8 @@ class Gateway final : public net::RequestRouter {
   JsonPeek json_peek_;
   ReplicaChooser chooser_;
   RouteTableReader reader_;
-  std::optional<UsageTable> usage_;  // nothing: not counted
+  std::set<ProxyExchange*> waiting_;  // those in a queue
+  std::optional<UsageTable> usage_;   // nothing: not counted
   HintsPoller hints_poller_;
 };
 

@@ -64,6 +64,21 @@ DeploymentMetrics::DeploymentMetrics(Metrics& metrics, const std::string& gatewa
   const MetricLabels labels = {{"gateway", gateway_id}, {"deployment", deployment_id}};
   in_flight = &metrics.gauge("staithe_gateway_in_flight_requests",
                              "Requests at a replica, from its choice to the last byte.", labels);
+  queued = &metrics.gauge("staithe_gateway_queued_requests",
+                          "Requests that wait for a replica with room.", labels);
+  const auto refusals = [&](std::string_view reason) {
+    MetricLabels with_reason = labels;
+    with_reason.emplace_back("reason", reason);
+    return &metrics.counter("staithe_gateway_queue_refusals_total",
+                            "Requests answered 429 because the queue was full, or because they had "
+                            "waited for as long as they may.",
+                            with_reason);
+  };
+  queue_full = refusals("full");
+  queue_timeouts = refusals("timeout");
+  queue_wait =
+      &metrics.histogram("staithe_gateway_queue_wait_seconds",
+                         "How long requests waited that had to, however it ended.", labels);
   first_byte =
       &metrics.histogram("staithe_gateway_time_to_first_byte_seconds",
                          "From the request's head to the first byte of the answer's body.", labels);

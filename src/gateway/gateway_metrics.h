@@ -41,6 +41,10 @@ struct DeploymentMetrics {
 
   RequestCounters requests;
   Gauge* in_flight;
+  Gauge* queued;
+  Counter* queue_full;
+  Counter* queue_timeouts;
+  Histogram* queue_wait;
   Histogram* first_byte;
   Counter* retries;
   std::array<Counter*, 4> choices;  // by ChoiceReason

@@ -13,6 +13,12 @@
 
 namespace staithe::gateway {
 
+// Requests that wait because all replicas of their deployment have as many as it allows each.
+struct QueueOptions {
+  std::size_t length_max = 1024;  // of each deployment; 0: nobody waits
+  std::chrono::milliseconds wait_max{60'000};
+};
+
 struct Options {
   // A body in which the gateway looks for `model` is held in memory until it is whole; a larger one
   // is answered 413. Bodies that need no look (audio under header routing, say) stream through
@@ -25,6 +31,7 @@ struct Options {
   std::chrono::milliseconds replica_avoided_for{2'000};
   // How a replica is chosen within a deployment.
   ChooseOptions choose;
+  QueueOptions queue;
   // Whether prompts that begin alike go to one replica, which keeps what it has read.
   bool has_prefix_affinity = true;
   // Requests with one value of this header go to one replica while it is there; empty: none does.

@@ -58,6 +58,7 @@ void ProxyExchange::send_json(net::AnswerHead& head, std::string_view json) {
 void ProxyExchange::on_cancelled() {
   key_wait_ = {};
   self_.reset();
+  wait_.reset();
   upstream_.reset();
   in_flight_.release();
   demand_.release();
@@ -70,6 +71,7 @@ void ProxyExchange::on_cancelled() {
 
 void ProxyExchange::end(std::uint16_t status) {
   phase_ = Phase::over;
+  wait_.reset();
   in_flight_.release();
   demand_.release();
   counters_->count(status);

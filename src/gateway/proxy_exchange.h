@@ -6,7 +6,9 @@
 #include <string>
 #include <string_view>
 
+#include "gateway/choose.h"
 #include "gateway/demand.h"
+#include "gateway/deployment_queue.h"
 #include "gateway/errors.h"
 #include "gateway/forward_headers.h"
 #include "gateway/gateway.h"
@@ -28,12 +30,15 @@ inline constexpr std::string_view routing_header = "staithe-routing";
 //     │ model or is rewritten    └───┘
 //     └─ any other body: waiting at once, and its bytes pass through as they come
 //
+//   waiting ◀──a replica has room── queued, when all replicas of the deployment are full
+//
 // An answer of our own, which needs no replica or has none, leads from any phase but the last two
 // to `over`. A client that goes away at any point destroys the upstream exchange, which closes the
 // connection to the replica: that is how an engine learns that nobody waits.
 //
-// Its parts by file: proxy_admission (who and what), proxy_request (the way in), proxy_upstream (to
-// the replica), proxy_answer (the way back), proxy_record (what is kept of it).
+// Its parts by file: proxy_admission (who and what), proxy_request (the way in), proxy_queue
+// (until there is room), proxy_upstream (to the replica), proxy_answer (the way back), proxy_record
+// (what is kept of it).
 class ProxyExchange final : public net::ExchangeHandler {
  public:
   ProxyExchange(Gateway& gateway, const net::RequestHead& head, net::Exchange& exchange);
@@ -45,8 +50,11 @@ class ProxyExchange final : public net::ExchangeHandler {
   void on_writable() override;
   void on_cancelled() override;
 
+  // The newest route table is another. Null, or the queue that this waits in and that may move on.
+  DeploymentQueue* follow_routes();
+
  private:
-  enum class Phase : std::uint8_t { asking, collecting, waiting, streaming, over };
+  enum class Phase : std::uint8_t { asking, collecting, queued, waiting, streaming, over };
 
   // A request's head, kept until it is known whose key it carries.
   struct KeptHead {
@@ -80,6 +88,18 @@ class ProxyExchange final : public net::ExchangeHandler {
     bool was_retried = false;
   };
 
+  // What a request has while it is queued.
+  struct Wait {
+    Wait(ProxyExchange& exchange, const ServedDeployment& deployment);
+    ~Wait();
+    const std::string deployment_id;
+    DeploymentMetrics& metrics;
+    const Instant since;
+    ProxyExchange& owner;
+    std::unique_ptr<DeploymentQueue::Place> place;
+    net::TimerId timer = 0;
+  };
+
   // The replica's callbacks have names of their own, since the client's are taken.
   struct Upstream final : public net::ClientHandler {
     explicit Upstream(ProxyExchange& exchange) : owner(exchange) {}
@@ -103,9 +123,19 @@ class ProxyExchange final : public net::ExchangeHandler {
   std::optional<ApiError> find_model(AnswerWish& wish);
   std::optional<ApiError> rewrite_model(AnswerWish& wish);
 
+  void wait_in_queue(const ServedDeployment& deployment);
+  void watch_wait();
+  void take_turn(DeploymentQueue::Turn turn);
+  const ServedDeployment* awaited_deployment() const;
+  void leave_for_another_deployment();
+  void refuse_full(Counter* counter);
+
   std::optional<ApiError> take_newest_table();
   void send_upstream();
+  bool send_to_replica_of(const ServedDeployment& deployment);
   ReplicaChoice choose_replica(const ServedDeployment& deployment);
+  void count_choice(const ServedDeployment& deployment, const ReplicaChoice& choice);
+  void send_to(const ServedReplica& replica);
   void feed_collected_body();
   void pass_body(std::string_view bytes);
   bool try_elsewhere(const net::ClientFailure& failure);
@@ -135,6 +165,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   InFlight in_flight_;
   RequestCounters* counters_;
   DeploymentMetrics* metrics_ = nullptr;  // once a deployment is chosen
+  std::unique_ptr<Wait> wait_;            // null: not queued
   std::unique_ptr<KeptHead> kept_head_;
   std::shared_ptr<ProxyExchange*> self_;  // for an answer that may come after us
   WandbKeys::WaitHandle key_wait_;

@@ -140,6 +140,7 @@ void ProxyExchange::on_request_end() {
   if (phase_ == Phase::over) return;
   is_request_whole_ = true;
   if (phase_ == Phase::asking) return;
+  if (is_passing_ && phase_ == Phase::queued) return;
   if (is_passing_) return upstream_->finish_body();
   if (request_->framing.kind != net::BodyFraming::Kind::none) {
     AnswerWish wish;

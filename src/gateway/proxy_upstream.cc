@@ -35,48 +35,39 @@ std::optional<ApiError> ProxyExchange::take_newest_table() {
   return std::nullopt;
 }
 
-// Chooses a deployment and a replica, and sends what there is of the request.
+// Chooses a deployment and a replica, and sends what there is of the request, or has it wait.
 void ProxyExchange::send_upstream() {
   if (const auto error = take_newest_table()) return refuse(*error);
   Request& request = *request_;
   const ReplicaLoad* const failed = request.failed.get();
-  const ServedDeployment* deployment = choose_deployment(*request.model, failed);
-  if (deployment != nullptr) {
-    demand_.assign(*deployment->demand, exchange_.loop());
-  } else if (failed == nullptr) {
+  const ServedDeployment* const deployment =
+      choose_deployment(*request.model, exchange_.loop().now(), failed);
+  if (deployment == nullptr) {
+    if (failed != nullptr) return refuse(errors::replica_broke());
     demand_.assign(*choose_unready_deployment(*request.model).demand, exchange_.loop());
+    return refuse(errors::model_not_ready(request.model->name));
   }
-  const ReplicaChoice choice =
-      deployment == nullptr ? ReplicaChoice{} : choose_replica(*deployment);
-  const ServedReplica* const replica = choice.replica;
-  if (replica == nullptr) {
-    return refuse(failed == nullptr ? errors::model_not_ready(request.model->name)
-                                    : errors::replica_broke());
-  }
-  phase_ = Phase::waiting;
-  if (usage_ != nullptr) usage_->take_model(request.model->name);
-  if (span_ != nullptr) {
-    span_->model = request.model->name;
-    span_->replica_id = replica->load->id();
-  }
-  metrics_ = deployment->metrics;
-  counters_ = &metrics_->requests;
-  in_flight_ = InFlight(replica->load, *metrics_->in_flight,
-                        {.unread_bytes = choice.unread_bytes(), .sent_at = exchange_.loop().now()});
+  demand_.assign(*deployment->demand, exchange_.loop());
+  const bool is_in_turn = deployment->concurrency == 0 || !deployment->queue->is_waited_in();
+  if (!is_in_turn || !send_to_replica_of(*deployment)) wait_in_queue(*deployment);
+}
 
-  net::ClientRequest outgoing{.method = request.method, .target = request.target};
-  request.headers.append_to(outgoing.headers);
-  outgoing.body = request.framing;
-  if (!is_passing_ && outgoing.body.kind != net::BodyFraming::Kind::none) {
-    outgoing.body = {net::BodyFraming::Kind::length, request.body.size()};
+// False if all of its replicas are full.
+bool ProxyExchange::send_to_replica_of(const ServedDeployment& deployment) {
+  // Another loop may take the chosen replica's last slot first, but not for ever: for each time
+  // that happens a request was sent.
+  while (true) {
+    const ReplicaChoice choice = choose_replica(deployment);
+    if (choice.replica == nullptr) return false;
+    auto in_flight = InFlight::reserve(
+        choice.replica->load, deployment.concurrency, *deployment.metrics->in_flight,
+        {.unread_bytes = choice.unread_bytes(), .sent_at = exchange_.loop().now()});
+    if (!in_flight) continue;
+    in_flight_ = *std::move(in_flight);
+    count_choice(deployment, choice);
+    send_to(*choice.replica);
+    return true;
   }
-  request.body_given_bytes = 0;
-  upstream_ = gateway_.client_.start(replica->endpoint, outgoing, gateway_.options_.upstream,
-                                     upstream_handler_);
-  if (!is_passing_) return feed_collected_body();
-  upstream_->send_body(request.body);  // what a first try has taken in
-  if (is_request_whole_) return upstream_->finish_body();
-  if (!upstream_->is_congested()) exchange_.resume_body();
 }
 
 ReplicaChoice ProxyExchange::choose_replica(const ServedDeployment& deployment) {
@@ -87,11 +78,40 @@ ReplicaChoice ProxyExchange::choose_replica(const ServedDeployment& deployment) 
       .excluded = request.failed.get()};
   const ReplicaChoice choice =
       gateway_.chooser_.choose(deployment, query, exchange_.loop().now(), gateway_.random_);
-  if (choice.replica == nullptr) return choice;
-  deployment.metrics->choices[static_cast<std::size_t>(choice.reason)]->add();
-  if (choice.is_without_hints) deployment.metrics->choices_without_hints->add();
-  if (request.wants_routing) request.routing = describe(choice, exchange_.loop().now());
+  if (choice.replica != nullptr && request.wants_routing) {
+    request.routing = describe(choice, exchange_.loop().now());
+  }
   return choice;
+}
+
+void ProxyExchange::count_choice(const ServedDeployment& deployment, const ReplicaChoice& choice) {
+  metrics_ = deployment.metrics;
+  counters_ = &metrics_->requests;
+  metrics_->choices[static_cast<std::size_t>(choice.reason)]->add();
+  if (choice.is_without_hints) metrics_->choices_without_hints->add();
+}
+
+void ProxyExchange::send_to(const ServedReplica& replica) {
+  Request& request = *request_;
+  phase_ = Phase::waiting;
+  if (usage_ != nullptr) usage_->take_model(request.model->name);
+  if (span_ != nullptr) {
+    span_->model = request.model->name;
+    span_->replica_id = replica.load->id();
+  }
+  net::ClientRequest outgoing{.method = request.method, .target = request.target};
+  request.headers.append_to(outgoing.headers);
+  outgoing.body = request.framing;
+  if (!is_passing_ && outgoing.body.kind != net::BodyFraming::Kind::none) {
+    outgoing.body = {net::BodyFraming::Kind::length, request.body.size()};
+  }
+  request.body_given_bytes = 0;
+  upstream_ = gateway_.client_.start(replica.endpoint, outgoing, gateway_.options_.upstream,
+                                     upstream_handler_);
+  if (!is_passing_) return feed_collected_body();
+  upstream_->send_body(request.body);  // what a first try has taken in
+  if (is_request_whole_) return upstream_->finish_body();
+  if (!upstream_->is_congested()) exchange_.resume_body();
 }
 
 void ProxyExchange::feed_collected_body() {
@@ -134,7 +154,7 @@ bool ProxyExchange::try_elsewhere(const net::ClientFailure& failure) {
   // A pooled connection that had died says nothing against its replica.
   if (is_unreachable) {
     request_->failed = in_flight_.shared_load();
-    if (choose_deployment(*request_->model, request_->failed.get()) == nullptr) return false;
+    if (!has_ready_deployment(*request_->model, request_->failed.get())) return false;
   }
   request_->was_retried = true;
   metrics_->retries->add();

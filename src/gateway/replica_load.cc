@@ -50,14 +50,48 @@ void ReplicaLoad::correct(Duration late) {
   corrected_by_.fetch_add(late.count(), std::memory_order_relaxed);
 }
 
+bool ReplicaLoad::take_slot(std::uint32_t concurrency) {
+  if (concurrency == 0) {
+    in_flight_.fetch_add(1, std::memory_order_relaxed);
+    return true;
+  }
+  std::uint32_t count = in_flight_.load(std::memory_order_relaxed);
+  while (count < concurrency) {
+    if (in_flight_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) return true;
+  }
+  return false;
+}
+
+// In this order and no weaker; see DeploymentQueue.
+void ReplicaLoad::free_slot() {
+  in_flight_.fetch_sub(1);
+  if (queue_ != nullptr && queue_->is_waited_in()) queue_->call_next();
+}
+
 InFlight::InFlight(std::shared_ptr<ReplicaLoad> load, Gauge& gauge, const Prompt& prompt)
     : load_(std::move(load)), gauge_(&gauge), prompt_(prompt) {
-  load_->in_flight_.fetch_add(1, std::memory_order_relaxed);
+  load_->take_slot(0);
+  begin();
+}
+
+std::optional<InFlight> InFlight::reserve(const std::shared_ptr<ReplicaLoad>& load,
+                                          std::uint32_t concurrency, Gauge& gauge,
+                                          const Prompt& prompt) {
+  if (!load->take_slot(concurrency)) return std::nullopt;
+  InFlight reserved;
+  reserved.load_ = load;
+  reserved.gauge_ = &gauge;
+  reserved.prompt_ = prompt;
+  reserved.begin();
+  return reserved;
+}
+
+void InFlight::begin() {
   gauge_->add(1);
-  if (prompt.unread_bytes == 0) return;
+  if (prompt_.unread_bytes == 0) return;
   is_answered_ = false;
-  load_->expect(prompt.unread_bytes, prompt.sent_at);
-  expected_at_ = prompt.sent_at + load_->backlog(prompt.sent_at) - load_->corrected_by();
+  load_->expect(prompt_.unread_bytes, prompt_.sent_at);
+  expected_at_ = prompt_.sent_at + load_->backlog(prompt_.sent_at) - load_->corrected_by();
 }
 
 InFlight::InFlight(InFlight&& other) noexcept
@@ -87,19 +121,19 @@ void InFlight::answer_begun(Instant now) {
 
 void InFlight::release() {
   if (load_ == nullptr) return;
-  load_->in_flight_.fetch_sub(1, std::memory_order_relaxed);
   gauge_->add(-1);
-  load_.reset();
   gauge_ = nullptr;
+  load_->free_slot();
+  load_.reset();
 }
 
-std::shared_ptr<ReplicaLoad> ReplicaLoads::at(const std::string& id,
-                                              const net::Endpoint& endpoint) {
+std::shared_ptr<ReplicaLoad> ReplicaLoads::at(const std::string& id, const net::Endpoint& endpoint,
+                                              const std::shared_ptr<DeploymentQueue>& queue) {
   const std::lock_guard lock(mutex_);
   Entry& entry = by_id_[id];
   auto load = entry.load.lock();
   if (load == nullptr) {
-    load = std::make_shared<ReplicaLoad>(id, next_number_);
+    load = std::make_shared<ReplicaLoad>(id, next_number_, queue);
     next_number_ = next_number_ + 1 == AffinityTable::replicas_end ? 1 : next_number_ + 1;
     entry.load = load;
   } else if (entry.endpoint != endpoint) {

@@ -6,11 +6,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "gateway/deployment_queue.h"
 #include "gateway/hints.h"
 #include "net/http_client.h"
 
@@ -21,12 +23,18 @@ namespace staithe::gateway {
 class alignas(64) ReplicaLoad {
  public:
   // `number` stands for the replica where its id would be too long; see AffinityTable.
-  explicit ReplicaLoad(std::string id, std::uint32_t number = 0)
-      : number_(number), id_(std::move(id)) {}
+  // Who waits in `queue`, if there is one, is told of every request that ends.
+  explicit ReplicaLoad(std::string id, std::uint32_t number = 0,
+                       std::shared_ptr<DeploymentQueue> queue = nullptr)
+      : number_(number), id_(std::move(id)), queue_(std::move(queue)) {}
 
   const std::string& id() const { return id_; }
   std::uint32_t number() const { return number_; }
   std::uint32_t in_flight() const { return in_flight_.load(std::memory_order_relaxed); }
+  // Whether it may have one more request; a `concurrency` of 0 is no limit.
+  bool has_room(std::uint32_t concurrency) const {
+    return concurrency == 0 || in_flight_.load() < concurrency;
+  }
   // All that the replica had to read of prompts, ever: the time by which its cache ages.
   std::uint64_t read_bytes() const { return read_bytes_.load(std::memory_order_relaxed); }
 
@@ -55,6 +63,8 @@ class alignas(64) ReplicaLoad {
  private:
   friend class InFlight;
 
+  bool take_slot(std::uint32_t concurrency);
+  void free_slot();
   void expect(std::uint64_t bytes, Instant now);
   void learn_pace(std::uint64_t bytes, Instant sent_at, Instant now);
   void correct(Duration late);
@@ -73,6 +83,7 @@ class alignas(64) ReplicaLoad {
   const std::uint32_t number_;
   EngineHints hints_;
   const std::string id_;
+  const std::shared_ptr<DeploymentQueue> queue_;
 };
 
 // One request at one replica, counted from the choice of the replica until this guard goes. The
@@ -86,6 +97,10 @@ class InFlight {
     Instant sent_at;
   };
   InFlight(std::shared_ptr<ReplicaLoad> load, Gauge& gauge, const Prompt& prompt);
+  // Nothing if the replica has as many as it may have. All loops together never exceed that.
+  static std::optional<InFlight> reserve(const std::shared_ptr<ReplicaLoad>& load,
+                                         std::uint32_t concurrency, Gauge& gauge,
+                                         const Prompt& prompt);
   InFlight(std::shared_ptr<ReplicaLoad> load, Gauge& gauge)
       : InFlight(std::move(load), gauge, Prompt{}) {}
   InFlight(InFlight&& other) noexcept;
@@ -100,6 +115,8 @@ class InFlight {
   const std::shared_ptr<ReplicaLoad>& shared_load() const { return load_; }
 
  private:
+  void begin();
+
   std::shared_ptr<ReplicaLoad> load_;
   Gauge* gauge_ = nullptr;
   Prompt prompt_;
@@ -113,7 +130,8 @@ class InFlight {
 class ReplicaLoads {
  public:
   // A replica that came back under another address is no longer avoided.
-  std::shared_ptr<ReplicaLoad> at(const std::string& id, const net::Endpoint& endpoint);
+  std::shared_ptr<ReplicaLoad> at(const std::string& id, const net::Endpoint& endpoint,
+                                  const std::shared_ptr<DeploymentQueue>& queue);
   // 0 when nobody knows the id.
   std::uint32_t in_flight(std::string_view id) const;
   void forget_unused();

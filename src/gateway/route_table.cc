@@ -17,27 +17,28 @@ std::shared_ptr<SplitTurn> turn_of(const RouteTable* previous, std::string_view 
 }
 
 ServedDeployment build_deployment(DeploymentRoute& route, const std::string& gateway_id,
-                                  ReplicaLoads& loads, DemandTable& demands,
-                                  GatewayMetrics& metrics) {
-  ServedDeployment deployment{.id = std::move(route.id), .weight = route.weight};
-  deployment.metrics = &metrics.deployment(gateway_id, deployment.id);
-  deployment.demand = demands.at(deployment.id);
+                                  const RouteParts& parts) {
+  ServedDeployment deployment{
+      .id = std::move(route.id), .weight = route.weight, .concurrency = route.concurrency};
+  deployment.metrics = &parts.metrics.deployment(gateway_id, deployment.id);
+  deployment.demand = parts.demands.at(deployment.id);
+  deployment.queue = parts.queues.at(deployment.id);
   for (ReplicaRoute& replica : route.ready_replicas) {
-    auto load = loads.at(replica.id, replica.endpoint);
+    auto load = parts.loads.at(replica.id, replica.endpoint, deployment.queue);
     deployment.replicas.push_back({std::move(replica.endpoint), std::move(load)});
   }
   return deployment;
 }
 
-ServedGateway build_gateway(GatewayRoute& route, ReplicaLoads& loads, DemandTable& demands,
-                            GatewayMetrics& metrics, const RouteTable* previous) {
+ServedGateway build_gateway(GatewayRoute& route, const RouteParts& parts,
+                            const RouteTable* previous) {
   ServedGateway gateway{.id = route.id,
                         .organization = std::move(route.organization),
                         .auth = route.auth,
                         .routing = route.routing,
                         .header_name = std::move(route.header_name),
                         .sources = std::move(route.sources),
-                        .undecided = &metrics.undecided(route.id)};
+                        .undecided = &parts.metrics.undecided(route.id)};
   for (DeploymentRoute& deployment : route.deployments) {
     if (deployment.is_disabled) continue;
     ServedModel& model = gateway.models[deployment.model];
@@ -47,7 +48,7 @@ ServedGateway build_gateway(GatewayRoute& route, ReplicaLoads& loads, DemandTabl
       model.turn = turn_of(previous, gateway.id, model.name);
     }
     model.created_at = std::min(model.created_at, deployment.created_at);
-    model.deployments.push_back(build_deployment(deployment, gateway.id, loads, demands, metrics));
+    model.deployments.push_back(build_deployment(deployment, gateway.id, parts));
   }
   gateway.model_list = draw_model_list(gateway);
   return gateway;
@@ -79,8 +80,8 @@ bool ServedGateway::may_come_from(std::string_view peer_address) const {
          });
 }
 
-RouteTable::RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads,
-                       DemandTable& demands, GatewayMetrics& metrics, const RouteTable* previous) {
+RouteTable::RouteTable(std::vector<GatewayRoute> gateways, const RouteParts& parts,
+                       const RouteTable* previous) {
   for (GatewayRoute& route : gateways) {
     for (const DeploymentRoute& deployment : route.deployments) {
       for (const ReplicaRoute& replica : deployment.ready_replicas) {
@@ -88,7 +89,7 @@ RouteTable::RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads,
       }
     }
     const auto [place, is_new] =
-        by_id_.try_emplace(route.id, build_gateway(route, loads, demands, metrics, previous));
+        by_id_.try_emplace(route.id, build_gateway(route, parts, previous));
     if (!is_new) continue;
     for (const std::string& host : route.hosts) {
       by_host_.try_emplace(fold_host(host), &place->second);

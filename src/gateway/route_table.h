@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/ip_range.h"
 #include "gateway/demand.h"
+#include "gateway/deployment_queue.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/replica_load.h"
 #include "net/http_client.h"
@@ -33,7 +34,7 @@ struct DeploymentRoute {
   std::uint32_t weight = 0;
   bool is_disabled = false;
   Timestamp created_at;
-  std::uint32_t concurrency = 0;  // requests per replica; 0: the engine's own limit
+  std::uint32_t concurrency = 0;  // requests per replica; 0: as many as come
   std::vector<ReplicaRoute> ready_replicas;
   bool operator==(const DeploymentRoute&) const = default;
 };
@@ -67,9 +68,12 @@ struct ServedReplica {
 struct ServedDeployment {
   std::string id;
   std::uint32_t weight = 0;
+  std::uint32_t concurrency = 0;  // requests per replica; 0: as many as come
   std::vector<ServedReplica> replicas;
   DeploymentMetrics* metrics = nullptr;
-  std::shared_ptr<DeploymentDemand> demand;  // of all its gateways together
+  // Of all its gateways together.
+  std::shared_ptr<DeploymentDemand> demand;
+  std::shared_ptr<DeploymentQueue> queue;
 };
 // How often a model was chosen from; see choose_deployment.
 using SplitTurn = std::atomic<std::uint64_t>;
@@ -94,13 +98,21 @@ struct ServedGateway {
   bool may_come_from(std::string_view peer_address) const;
 };
 
+// What outlives route tables and is looked up when one is built.
+struct RouteParts {
+  ReplicaLoads& loads;
+  DemandTable& demands;
+  QueueTable& queues;
+  GatewayMetrics& metrics;
+};
+
 // Everything the data plane may serve at one moment. Immutable; loops share it.
 class RouteTable {
  public:
   RouteTable() = default;
   // `previous` hands on what outlives a table. Of two gateways with one host name the first wins.
-  RouteTable(std::vector<GatewayRoute> gateways, ReplicaLoads& loads, DemandTable& demands,
-             GatewayMetrics& metrics, const RouteTable* previous);
+  RouteTable(std::vector<GatewayRoute> gateways, const RouteParts& parts,
+             const RouteTable* previous);
   RouteTable(const RouteTable&) = delete;
   RouteTable& operator=(const RouteTable&) = delete;
 

@@ -23,10 +23,13 @@ RouteTableSlot::RouteTableSlot(Metrics& metrics, std::size_t affinity_bytes_max)
 
 std::uint64_t RouteTableSlot::publish(std::vector<GatewayRoute> gateways) {
   const std::lock_guard lock(mutex_);
-  current_ = std::make_shared<const RouteTable>(std::move(gateways), loads_, demands_, metrics_,
-                                                current_.get());
+  current_ = std::make_shared<const RouteTable>(
+      std::move(gateways),
+      RouteParts{.loads = loads_, .demands = demands_, .queues = queues_, .metrics = metrics_},
+      current_.get());
   loads_.forget_unused();
   demands_.forget_unused();
+  queues_.forget_unused();
   const std::uint64_t generation = ++generation_;
   for (const Subscriber& subscriber : subscribers_) {
     subscriber.loop->post(

@@ -58,6 +58,7 @@ class RouteTableSlot {
   GatewayMetrics metrics_;
   ReplicaLoads loads_;
   DemandTable demands_;
+  QueueTable queues_;
   AffinityTable affinity_;
   mutable std::mutex mutex_;  // guards what follows
   std::shared_ptr<const RouteTable> current_;

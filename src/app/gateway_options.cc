@@ -1,0 +1,17 @@
+#include "app/gateway_options.h"
+
+namespace staithe::app {
+
+gateway::Options gateway_options_of(const Config& config) {
+  gateway::Options options;
+  options.is_access_logged = config.access_log;
+  options.has_prefix_affinity = config.prefix_affinity;
+  options.choose.cache_bytes_per_replica = std::uint64_t{config.prefix_cache_kib} * 1024;
+  options.engine_metrics_interval = config.engine_metrics_interval;
+  options.session_header = config.session_header;
+  options.may_ask_for_usage = config.ask_for_usage;
+  options.queue = {.length_max = config.queue_length, .wait_max = config.queue_wait};
+  return options;
+}
+
+}  // namespace staithe::app
