@@ -225,6 +225,13 @@ void declare(Settings& settings, Config& config) {
                "https://api.wandb.ai/graphql; empty: gateways take none");
   settings.add_milliseconds("wandb-timeout", config.wandb_timeout,
                             "how long it may take to say whose a key is");
+  settings.add("eject-after", config.eject_after,
+               "failures in a row after which a replica gets no requests for a while; 0: never");
+  settings.add_milliseconds("eject-time", config.eject_time,
+                            "how long that is; twice as long each time it goes on");
+  settings.add_milliseconds("eject-time-max", config.eject_time_max, "but no longer than this");
+  settings.add("eject-percent-max", config.eject_percent_max,
+               "percent of a deployment's replicas that may be ejected at once");
   settings.add("queue-length", config.queue_length,
                "requests of a deployment that may wait for a replica with room; 0: none");
   settings.add_milliseconds("queue-wait", config.queue_wait, "how long each of them may wait");
@@ -405,8 +412,6 @@ Result<void> check_between(const char* flag, std::int64_t value, std::int64_t le
 
 Result<void> check_replica_choice(const Config& config) {
   TRY(check_between("--prefix-table-mib", config.prefix_table_mib, 1, 64 * 1024));
-  TRY(check_between("--queue-length", config.queue_length, 0, 1'000'000));
-  TRY(check_between("--queue-wait", config.queue_wait.count(), 0, 3'600'000));
   if (config.engine_metrics_interval.count() == 0) return {};
   return check_between("--engine-metrics-interval", config.engine_metrics_interval.count(), 100,
                        60'000);
@@ -423,6 +428,16 @@ Result<void> check_wandb(const Config& config) {
         "such as https://api.wandb.ai/graphql");
   }
   return check_between("--wandb-timeout", config.wandb_timeout.count(), 100, 60'000);
+}
+
+Result<void> check_gateway_limits(const Config& config) {
+  constexpr std::int64_t day_ms = 86'400'000;
+  TRY(check_between("--queue-length", config.queue_length, 0, 1'000'000));
+  TRY(check_between("--queue-wait", config.queue_wait.count(), 0, 3'600'000));
+  TRY(check_between("--eject-time", config.eject_time.count(), 1, day_ms));
+  TRY(check_between("--eject-time-max", config.eject_time_max.count(), config.eject_time.count(),
+                    day_ms));
+  return check_between("--eject-percent-max", config.eject_percent_max, 0, 100);
 }
 
 Result<void> check_autoscaling(const Config& config) {
@@ -444,6 +459,7 @@ Result<void> check(const Config& config) {
   TRY(check_replica_choice(config));
   TRY(check_usage(config));
   TRY(check_wandb(config));
+  TRY(check_gateway_limits(config));
   if (!config.otlp_endpoint.empty() && !cli::parse_server(config.otlp_endpoint)) {
     return wrong(
         "--otlp-endpoint must be http://HOST:PORT or https://HOST:PORT of a collector that takes "

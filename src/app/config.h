@@ -68,7 +68,11 @@ struct Config {
   std::uint32_t prefix_cache_kib = 4096;  // of each replica, in bytes of prompts
   std::chrono::milliseconds engine_metrics_interval{1000};
   std::string session_header = "x-session-id";
-  std::uint32_t queue_length = 1024;  // of each deployment
+  std::uint32_t eject_after = 5;                 // failures in a row; 0: never
+  std::chrono::milliseconds eject_time{10'000};  // the first time
+  std::chrono::milliseconds eject_time_max{300'000};
+  std::uint32_t eject_percent_max = 50;  // of a deployment's replicas
+  std::uint32_t queue_length = 1024;     // of each deployment
   std::chrono::milliseconds queue_wait{60'000};
 
   bool usage = true;  // counted and kept: who used how many tokens of what

@@ -11,6 +11,10 @@ gateway::Options gateway_options_of(const Config& config) {
   options.session_header = config.session_header;
   options.may_ask_for_usage = config.ask_for_usage;
   options.queue = {.length_max = config.queue_length, .wait_max = config.queue_wait};
+  options.outliers = {.failures_max = config.eject_after,
+                      .ejected_for = config.eject_time,
+                      .ejected_for_max = config.eject_time_max,
+                      .percent_max = config.eject_percent_max};
   return options;
 }
 

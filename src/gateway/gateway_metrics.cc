@@ -64,6 +64,12 @@ DeploymentMetrics::DeploymentMetrics(Metrics& metrics, const std::string& gatewa
   const MetricLabels labels = {{"gateway", gateway_id}, {"deployment", deployment_id}};
   in_flight = &metrics.gauge("staithe_gateway_in_flight_requests",
                              "Requests at a replica, from its choice to the last byte.", labels);
+  ejected = &metrics.gauge("staithe_gateway_ejected_replicas",
+                           "Replicas that get no requests for a while because they failed one "
+                           "after the other.",
+                           labels);
+  ejections = &metrics.counter("staithe_gateway_replica_ejections_total",
+                               "How often a replica was ejected.", labels);
   queued = &metrics.gauge("staithe_gateway_queued_requests",
                           "Requests that wait for a replica with room.", labels);
   const auto refusals = [&](std::string_view reason) {

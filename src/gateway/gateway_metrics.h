@@ -41,6 +41,8 @@ struct DeploymentMetrics {
 
   RequestCounters requests;
   Gauge* in_flight;
+  Gauge* ejected;
+  Counter* ejections;
   Gauge* queued;
   Counter* queue_full;
   Counter* queue_timeouts;

@@ -6,6 +6,7 @@
 
 #include "gateway/choose.h"
 #include "gateway/limits.h"
+#include "gateway/outlier.h"
 #include "gateway/request_span.h"
 #include "gateway/usage_table.h"
 #include "gateway/wandb_keys.h"
@@ -29,6 +30,8 @@ struct Options {
   net::ClientTimeouts upstream;
   // How long a replica that could not be connected to is passed over while others are there.
   std::chrono::milliseconds replica_avoided_for{2'000};
+  // When a replica that fails one request after the other is passed over.
+  OutlierOptions outliers;
   // How a replica is chosen within a deployment.
   ChooseOptions choose;
   QueueOptions queue;

@@ -46,6 +46,7 @@ void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
   // An encoded stream is bytes to us: an event of ours would not fit in.
   is_event_stream_ = is_event_stream(head) && !head.headers.find("content-encoding");
   if (usage_ != nullptr) usage_->take_answer(head);
+  if (is_replica_fault(status_)) count_replica_failure();
 
   net::AnswerHead answer{.status = head.status, .content_length = announced_length(head)};
   add_headers_for_client(head, is_event_stream(head) ? AnswerKind::event_stream : AnswerKind::plain,
@@ -88,6 +89,7 @@ void ProxyExchange::on_writable() {
 void ProxyExchange::take_answer_end() {
   upstream_.reset();
   if (usage_ != nullptr) pass_answer_body(usage_->finish_answer());
+  if (status_ < 500) in_flight_.load()->note_success();
   end(status_);
   exchange_.finish();
 }
@@ -101,15 +103,27 @@ void ProxyExchange::take_failure(const net::ClientFailure& failure) {
                                              {"deployment", counters_->deployment_id()},
                                              {"replica", in_flight_.load()->id()}});
   upstream_.reset();
-  if (phase_ == Phase::streaming) return break_stream(failure.kind);
+  if (phase_ == Phase::streaming) {
+    if (!is_answer_said()) count_replica_failure();
+    return break_stream(failure.kind);
+  }
+  // A pooled connection that had died says nothing against its replica.
+  const bool was_closed_before =
+      failure.kind == net::ClientFailure::Kind::reset && !failure.is_request_delivered;
+  if (!was_closed_before) count_replica_failure();
   if (!try_elsewhere(failure)) refuse(explain(failure.kind));
+}
+
+// Whether the replica had said all, and left without a goodbye.
+bool ProxyExchange::is_answer_said() const {
+  return is_event_stream_ && sse_tail_.is_done();
 }
 
 // The answer cannot be completed. A client that reads events is told so by one; of any other body
 // it learns by an end that it can tell from a proper one.
 void ProxyExchange::break_stream(net::ClientFailure::Kind kind) {
-  if (is_event_stream_ && sse_tail_.is_done()) {
-    end(status_);  // the replica had said all, and left without a goodbye
+  if (is_answer_said()) {
+    end(status_);
     return exchange_.finish();
   }
   end(502);
@@ -117,6 +131,28 @@ void ProxyExchange::break_stream(net::ClientFailure::Kind kind) {
   exchange_.send_body(sse_tail_.missing_end());
   exchange_.send_body("data: " + draw(explain(kind)) + "\n\n");
   exchange_.finish();
+}
+
+// The replica broke, or said itself that it cannot serve.
+void ProxyExchange::count_replica_failure() {
+  const ServedDeployment* const deployment = gateway_.reader_.table()->find_deployment(
+      counters_->gateway_id(), counters_->deployment_id());
+  if (deployment == nullptr) return;
+  net::EventLoop& loop = exchange_.loop();
+  ReplicaLoad& load = *in_flight_.load();
+  const auto time = count_failure(*deployment, load, gateway_.options_.outliers, loop.now());
+  if (!time) return;
+  metrics_->ejections->add();
+  metrics_->ejected->add(1);
+  gateway_.log_.warning(
+      "replica_ejected",
+      {{"deployment", counters_->deployment_id()},
+       {"replica", load.id()},
+       {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(*time).count()}});
+  loop.run_after(*time, [gauge = metrics_->ejected, queue = deployment->queue] {
+    gauge->add(-1);
+    queue->call_next();
+  });
 }
 
 }  // namespace staithe::gateway

@@ -147,6 +147,8 @@ class ProxyExchange final : public net::ExchangeHandler {
   void take_failure(const net::ClientFailure& failure);
   void take_upstream_room();
   void break_stream(net::ClientFailure::Kind kind);
+  bool is_answer_said() const;
+  void count_replica_failure();
 
   void answer(std::string_view json);
   void refuse(const ApiError& error);

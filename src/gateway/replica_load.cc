@@ -45,6 +45,29 @@ void ReplicaLoad::learn_pace(std::uint64_t bytes, Instant sent_at, Instant now) 
   paced_ns_.store(paced_ns, std::memory_order_relaxed);
 }
 
+std::optional<Duration> ReplicaLoad::eject(const Ejection& ejection, Instant now) {
+  Instant::rep until = ejected_until_.load(std::memory_order_relaxed);
+  if (now.time_since_epoch().count() < until) return std::nullopt;
+  const Duration before{ejected_for_.load(std::memory_order_relaxed)};
+  const bool was_fine_since = now - Instant{Duration{until}} > before;
+  const Duration time = before.count() == 0 || was_fine_since
+                            ? ejection.first
+                            : std::min(before * 2, ejection.longest);
+  const Instant::rep new_until = (now + time).time_since_epoch().count();
+  if (!ejected_until_.compare_exchange_strong(until, new_until)) return std::nullopt;
+  ejected_for_.store(time.count(), std::memory_order_relaxed);
+  // What is counted is at least as much as was too many this time.
+  failures_.fetch_sub(1, std::memory_order_relaxed);
+  return time;
+}
+
+void ReplicaLoad::forget_failures() {
+  trust();
+  failures_.store(0, std::memory_order_relaxed);
+  ejected_until_.store(0, std::memory_order_relaxed);
+  ejected_for_.store(0, std::memory_order_relaxed);
+}
+
 void ReplicaLoad::correct(Duration late) {
   read_up_to_.fetch_add(late.count(), std::memory_order_relaxed);
   corrected_by_.fetch_add(late.count(), std::memory_order_relaxed);
@@ -137,7 +160,7 @@ std::shared_ptr<ReplicaLoad> ReplicaLoads::at(const std::string& id, const net::
     next_number_ = next_number_ + 1 == AffinityTable::replicas_end ? 1 : next_number_ + 1;
     entry.load = load;
   } else if (entry.endpoint != endpoint) {
-    load->trust();
+    load->forget_failures();
   }
   entry.endpoint = endpoint;
   return load;

@@ -52,13 +52,34 @@ class alignas(64) ReplicaLoad {
   const EngineHints& hints() const { return hints_; }
 
   // A replica that could not be connected to is avoided for a short while.
+  // So is one that was ejected.
   bool is_avoided(Instant now) const {
-    return now.time_since_epoch().count() < avoided_until_.load(std::memory_order_relaxed);
+    return now.time_since_epoch().count() < avoided_until_.load(std::memory_order_relaxed) ||
+           is_ejected(now);
   }
   void avoid_until(Instant time) {
     avoided_until_.store(time.time_since_epoch().count(), std::memory_order_relaxed);
   }
   void trust() { avoided_until_.store(0, std::memory_order_relaxed); }
+
+  // Failures one after the other; see outlier.h.
+  std::uint32_t note_failure() { return failures_.fetch_add(1, std::memory_order_relaxed) + 1; }
+  void note_success() {
+    if (failures_.load(std::memory_order_relaxed) != 0) {
+      failures_.store(0, std::memory_order_relaxed);
+    }
+  }
+  struct Ejection {
+    Duration first;
+    Duration longest;
+  };
+  // How long for; nothing if it is ejected already. The first failure afterwards is one too many
+  // again.
+  std::optional<Duration> eject(const Ejection& ejection, Instant now);
+  bool is_ejected(Instant now) const {
+    return now.time_since_epoch().count() < ejected_until_.load(std::memory_order_relaxed);
+  }
+  void forget_failures();
 
  private:
   friend class InFlight;
@@ -73,6 +94,9 @@ class alignas(64) ReplicaLoad {
   std::atomic<std::uint32_t> in_flight_{0};
   std::atomic<std::uint64_t> read_bytes_{0};
   std::atomic<Instant::rep> avoided_until_{0};
+  std::atomic<std::uint32_t> failures_{0};  // in a row
+  std::atomic<Instant::rep> ejected_until_{0};
+  std::atomic<Duration::rep> ejected_for_{0};  // the last time
   // Times on the way to an estimate. Loops that write them at once lose one another's news, which
   // the next first byte makes up for.
   std::atomic<Instant::rep> read_up_to_{0};     // when all prompts will have been read
@@ -129,7 +153,7 @@ class InFlight {
 // thread.
 class ReplicaLoads {
  public:
-  // A replica that came back under another address is no longer avoided.
+  // A replica that came back under another address has a new start.
   std::shared_ptr<ReplicaLoad> at(const std::string& id, const net::Endpoint& endpoint,
                                   const std::shared_ptr<DeploymentQueue>& queue);
   // 0 when nobody knows the id.

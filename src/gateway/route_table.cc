@@ -113,6 +113,18 @@ const ServedGateway* RouteTable::find_by_id(std::string_view id) const {
   return found == by_id_.end() ? nullptr : &found->second;
 }
 
+const ServedDeployment* RouteTable::find_deployment(std::string_view gateway_id,
+                                                    std::string_view deployment_id) const {
+  const ServedGateway* const gateway = find_by_id(gateway_id);
+  if (gateway == nullptr) return nullptr;
+  for (const auto& [name, model] : gateway->models) {
+    for (const ServedDeployment& deployment : model.deployments) {
+      if (deployment.id == deployment_id) return &deployment;
+    }
+  }
+  return nullptr;
+}
+
 const ServedGateway* RouteTable::find_by_host(std::string_view host) const {
   if (by_host_.empty()) return nullptr;
   const auto found = by_host_.find(fold_host(host));

@@ -120,6 +120,10 @@ class RouteTable {
   // `host` is the value of a Host header: letter case, a port and a final dot do not matter.
   const ServedGateway* find_by_host(std::string_view host) const;
 
+  // Of those that are served; null if it is not.
+  const ServedDeployment* find_deployment(std::string_view gateway_id,
+                                          std::string_view deployment_id) const;
+
   void for_each_deployment(const std::function<void(const ServedDeployment&)>& visit) const;
 
   // All replicas' endpoints, sorted, without repeats.
