@@ -225,6 +225,16 @@ void declare(Settings& settings, Config& config) {
                "https://api.wandb.ai/graphql; empty: gateways take none");
   settings.add_milliseconds("wandb-timeout", config.wandb_timeout,
                             "how long it may take to say whose a key is");
+  settings.add_milliseconds("upstream-connect-timeout", config.upstream_connect_timeout,
+                            "how long a connection to a replica may take");
+  settings.add_milliseconds("upstream-first-byte-timeout", config.upstream_first_byte_timeout,
+                            "from a request's last byte to the first of its answer; 0: no limit");
+  settings.add_milliseconds("upstream-idle-timeout", config.upstream_idle_timeout,
+                            "between two pieces of an answer; 0: no limit");
+  settings.add_milliseconds("request-time-limit", config.request_time_limit,
+                            "from a request's head to the end of its answer; 0: no limit");
+  settings.add_milliseconds("sse-keepalive-interval", config.sse_keepalive_interval,
+                            "how long a stream is quiet until a comment is sent; 0: for ever");
   settings.add("eject-after", config.eject_after,
                "failures in a row after which a replica gets no requests for a while; 0: never");
   settings.add_milliseconds("eject-time", config.eject_time,
@@ -434,6 +444,16 @@ Result<void> check_gateway_limits(const Config& config) {
   constexpr std::int64_t day_ms = 86'400'000;
   TRY(check_between("--queue-length", config.queue_length, 0, 1'000'000));
   TRY(check_between("--queue-wait", config.queue_wait.count(), 0, 3'600'000));
+  TRY(check_between("--upstream-connect-timeout", config.upstream_connect_timeout.count(), 1,
+                    600'000));
+  TRY(check_between("--upstream-first-byte-timeout", config.upstream_first_byte_timeout.count(), 0,
+                    day_ms));
+  TRY(check_between("--upstream-idle-timeout", config.upstream_idle_timeout.count(), 0, day_ms));
+  TRY(check_between("--request-time-limit", config.request_time_limit.count(), 0, day_ms));
+  if (config.sse_keepalive_interval.count() != 0) {
+    TRY(check_between("--sse-keepalive-interval", config.sse_keepalive_interval.count(), 100,
+                      600'000));
+  }
   TRY(check_between("--eject-time", config.eject_time.count(), 1, day_ms));
   TRY(check_between("--eject-time-max", config.eject_time_max.count(), config.eject_time.count(),
                     day_ms));

@@ -68,8 +68,14 @@ struct Config {
   std::uint32_t prefix_cache_kib = 4096;  // of each replica, in bytes of prompts
   std::chrono::milliseconds engine_metrics_interval{1000};
   std::string session_header = "x-session-id";
-  std::uint32_t eject_after = 5;                 // failures in a row; 0: never
-  std::chrono::milliseconds eject_time{10'000};  // the first time
+  // What gateways put up with. 0: no limit.
+  std::chrono::milliseconds upstream_connect_timeout{5'000};
+  std::chrono::milliseconds upstream_first_byte_timeout{0};
+  std::chrono::milliseconds upstream_idle_timeout{0};
+  std::chrono::milliseconds request_time_limit{0};
+  std::chrono::milliseconds sse_keepalive_interval{0};  // 0: none
+  std::uint32_t eject_after = 5;                        // failures in a row; 0: never
+  std::chrono::milliseconds eject_time{10'000};         // the first time
   std::chrono::milliseconds eject_time_max{300'000};
   std::uint32_t eject_percent_max = 50;  // of a deployment's replicas
   std::uint32_t queue_length = 1024;     // of each deployment

@@ -11,6 +11,11 @@ gateway::Options gateway_options_of(const Config& config) {
   options.session_header = config.session_header;
   options.may_ask_for_usage = config.ask_for_usage;
   options.queue = {.length_max = config.queue_length, .wait_max = config.queue_wait};
+  options.upstream = {.connect = config.upstream_connect_timeout,
+                      .first_byte = config.upstream_first_byte_timeout,
+                      .idle = config.upstream_idle_timeout};
+  options.time_limit = config.request_time_limit;
+  options.sse_keepalive_interval = config.sse_keepalive_interval;
   options.outliers = {.failures_max = config.eject_after,
                       .ejected_for = config.eject_time,
                       .ejected_for_max = config.eject_time_max,

@@ -172,5 +172,12 @@ ApiError replica_too_slow() {
           .message = "The model server did not answer in time."};
 }
 
+ApiError request_took_too_long() {
+  return {.status = 504,
+          .type = server_error,
+          .code = "timeout",
+          .message = "The request took longer than this gateway allows in all."};
+}
+
 }  // namespace errors
 }  // namespace staithe::gateway

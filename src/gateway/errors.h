@@ -43,6 +43,7 @@ ApiError queue_full(std::string_view model);
 ApiError queue_wait_over(std::string_view model);
 ApiError model_not_ready(std::string_view name);
 ApiError replica_too_slow();
+ApiError request_took_too_long();
 
 }  // namespace errors
 }  // namespace staithe::gateway

@@ -70,6 +70,9 @@ DeploymentMetrics::DeploymentMetrics(Metrics& metrics, const std::string& gatewa
                            labels);
   ejections = &metrics.counter("staithe_gateway_replica_ejections_total",
                                "How often a replica was ejected.", labels);
+  time_limit =
+      &metrics.counter("staithe_gateway_time_limit_total",
+                       "Requests that were ended because they took too long in all.", labels);
   queued = &metrics.gauge("staithe_gateway_queued_requests",
                           "Requests that wait for a replica with room.", labels);
   const auto refusals = [&](std::string_view reason) {

@@ -43,6 +43,7 @@ struct DeploymentMetrics {
   Gauge* in_flight;
   Gauge* ejected;
   Counter* ejections;
+  Counter* time_limit;
   Gauge* queued;
   Counter* queue_full;
   Counter* queue_timeouts;

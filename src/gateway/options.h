@@ -32,6 +32,13 @@ struct Options {
   std::chrono::milliseconds replica_avoided_for{2'000};
   // When a replica that fails one request after the other is passed over.
   OutlierOptions outliers;
+  // From a request's head to the last byte of its answer; 0: no limit. A stream that lives is not
+  // to be cut by default, however long it takes.
+  std::chrono::milliseconds time_limit{0};
+  // How long a stream of events may be quiet before its client gets a comment, for proxies that
+  // close what is quiet; 0: for ever. Only once the engine has answered, since until then the
+  // answer may still be an error with a status of its own.
+  std::chrono::milliseconds sse_keepalive_interval{0};
   // How a replica is chosen within a deployment.
   ChooseOptions choose;
   QueueOptions queue;

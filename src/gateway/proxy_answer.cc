@@ -47,6 +47,7 @@ void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
   is_event_stream_ = is_event_stream(head) && !head.headers.find("content-encoding");
   if (usage_ != nullptr) usage_->take_answer(head);
   if (is_replica_fault(status_)) count_replica_failure();
+  if (is_event_stream_) begin_events();
 
   net::AnswerHead answer{.status = head.status, .content_length = announced_length(head)};
   add_headers_for_client(head, is_event_stream(head) ? AnswerKind::event_stream : AnswerKind::plain,
@@ -64,6 +65,22 @@ void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
   if (is_given) request_.reset();
 }
 
+void ProxyExchange::begin_events() {
+  if (is_responses_api(request_->target)) responses_ = std::make_unique<ResponsesWatch>();
+  const auto interval = gateway_.options_.sse_keepalive_interval;
+  if (interval.count() == 0) return;
+  keepalive_ = std::make_unique<net::Deadline>(exchange_.loop(), [this] { send_keepalive(); });
+  keepalive_->set(exchange_.loop().now() + interval);
+}
+
+// A comment, which clients ignore; never within an event, where it would become part of that.
+void ProxyExchange::send_keepalive() {
+  if (sse_tail_.missing_end().empty() && !exchange_.is_congested()) {
+    exchange_.send_body(": keep-alive\n\n");
+  }
+  keepalive_->set(exchange_.loop().now() + gateway_.options_.sse_keepalive_interval);
+}
+
 void ProxyExchange::take_answer_body(std::string_view bytes) {
   if (!has_first_byte_) {
     has_first_byte_ = true;
@@ -78,8 +95,13 @@ void ProxyExchange::take_answer_body(std::string_view bytes) {
 }
 
 void ProxyExchange::pass_answer_body(std::string_view bytes) {
+  if (bytes.empty()) return;
   if (is_event_stream_) sse_tail_.feed(bytes);
-  if (!bytes.empty()) exchange_.send_body(bytes);
+  if (responses_ != nullptr) responses_->feed(bytes);
+  exchange_.send_body(bytes);
+  if (keepalive_ != nullptr) {
+    keepalive_->set(exchange_.loop().now() + gateway_.options_.sse_keepalive_interval);
+  }
 }
 
 void ProxyExchange::on_writable() {
@@ -105,7 +127,7 @@ void ProxyExchange::take_failure(const net::ClientFailure& failure) {
   upstream_.reset();
   if (phase_ == Phase::streaming) {
     if (!is_answer_said()) count_replica_failure();
-    return break_stream(failure.kind);
+    return break_stream(explain(failure.kind));
   }
   // A pooled connection that had died says nothing against its replica.
   const bool was_closed_before =
@@ -116,21 +138,33 @@ void ProxyExchange::take_failure(const net::ClientFailure& failure) {
 
 // Whether the replica had said all, and left without a goodbye.
 bool ProxyExchange::is_answer_said() const {
-  return is_event_stream_ && sse_tail_.is_done();
+  if (!is_event_stream_) return false;
+  if (responses_ == nullptr) return sse_tail_.is_done();
+  return responses_->is_done() && sse_tail_.missing_end().empty();
 }
 
-// The answer cannot be completed. A client that reads events is told so by one; of any other body
-// it learns by an end that it can tell from a proper one.
-void ProxyExchange::break_stream(net::ClientFailure::Kind kind) {
+// The answer cannot be completed. A client that reads events is told so by one, in the terms of the
+// API it called; of any other body it learns by an end that it can tell from a proper one.
+void ProxyExchange::break_stream(const ApiError& error) {
   if (is_answer_said()) {
     end(status_);
     return exchange_.finish();
   }
-  end(502);
+  end(error.status);
   if (!is_event_stream_) return exchange_.abort();
   exchange_.send_body(sse_tail_.missing_end());
-  exchange_.send_body("data: " + draw(explain(kind)) + "\n\n");
+  exchange_.send_body(responses_ == nullptr ? "data: " + draw(error) + "\n\n"
+                                            : responses_->draw_failure(error.message, request_id_));
   exchange_.finish();
+}
+
+void ProxyExchange::run_out_of_time() {
+  if (phase_ == Phase::over) return;
+  if (metrics_ != nullptr) metrics_->time_limit->add();
+  upstream_.reset();
+  const ApiError error = errors::request_took_too_long();
+  if (phase_ == Phase::streaming) return break_stream(error);
+  refuse(error);
 }
 
 // The replica broke, or said itself that it cannot serve.

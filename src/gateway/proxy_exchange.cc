@@ -26,6 +26,10 @@ ProxyExchange::ProxyExchange(Gateway& gateway, const net::RequestHead& head,
   request_->table = gateway.reader_.table();
   request_->method = head.method;
   request_->framing = head.body;
+  if (const auto limit = gateway.options_.time_limit; limit.count() > 0) {
+    time_limit_ = std::make_unique<net::Deadline>(exchange.loop(), [this] { run_out_of_time(); });
+    time_limit_->set(started_ + limit);
+  }
   start(head);
 }
 
@@ -58,6 +62,7 @@ void ProxyExchange::send_json(net::AnswerHead& head, std::string_view json) {
 void ProxyExchange::on_cancelled() {
   key_wait_ = {};
   self_.reset();
+  stop_clocks();
   wait_.reset();
   upstream_.reset();
   in_flight_.release();
@@ -69,8 +74,14 @@ void ProxyExchange::on_cancelled() {
   phase_ = Phase::over;
 }
 
+void ProxyExchange::stop_clocks() {
+  if (time_limit_ != nullptr) time_limit_->clear();
+  if (keepalive_ != nullptr) keepalive_->clear();
+}
+
 void ProxyExchange::end(std::uint16_t status) {
   phase_ = Phase::over;
+  stop_clocks();
   wait_.reset();
   in_flight_.release();
   demand_.release();

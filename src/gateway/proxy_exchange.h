@@ -13,8 +13,10 @@
 #include "gateway/forward_headers.h"
 #include "gateway/gateway.h"
 #include "gateway/request_plan.h"
+#include "gateway/responses_watch.h"
 #include "gateway/sse_tail.h"
 #include "gateway/usage_watch.h"
+#include "net/deadline.h"
 
 namespace staithe::gateway {
 
@@ -146,13 +148,17 @@ class ProxyExchange final : public net::ExchangeHandler {
   void take_answer_end();
   void take_failure(const net::ClientFailure& failure);
   void take_upstream_room();
-  void break_stream(net::ClientFailure::Kind kind);
+  void break_stream(const ApiError& error);
   bool is_answer_said() const;
+  void begin_events();
+  void send_keepalive();
+  void run_out_of_time();
   void count_replica_failure();
 
   void answer(std::string_view json);
   void refuse(const ApiError& error);
   void send_json(net::AnswerHead& answer, std::string_view json);
+  void stop_clocks();
   void end(std::uint16_t status);
   void record(std::uint16_t status, UsageWatch::End how);
   void book_usage(UsageWatch::End how);
@@ -173,9 +179,12 @@ class ProxyExchange final : public net::ExchangeHandler {
   WandbKeys::WaitHandle key_wait_;
   const Instant started_;
   std::string request_id_;
-  std::unique_ptr<RequestSpan> span_;   // null: not traced, or over
-  std::unique_ptr<UsageWatch> usage_;   // null: not counted
-  std::unique_ptr<LimitGuard> limits_;  // null: not limited
+  std::unique_ptr<RequestSpan> span_;          // null: not traced, or over
+  std::unique_ptr<UsageWatch> usage_;          // null: not counted
+  std::unique_ptr<LimitGuard> limits_;         // null: not limited
+  std::unique_ptr<net::Deadline> time_limit_;  // null: it may last as long as it does
+  std::unique_ptr<net::Deadline> keepalive_;   // null: a quiet stream stays quiet
+  std::unique_ptr<ResponsesWatch> responses_;  // null: not a stream of the Responses API
   SseTail sse_tail_;
   std::uint16_t status_ = 0;  // of the replica's answer
   Phase phase_ = Phase::collecting;
