@@ -9,8 +9,8 @@
 namespace staithe::gateway {
 
 Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
-                 const auth::TokenTable& tokens, RouteTableSlot& routes, Metrics&, const Log& log,
-                 const Options& options)
+                 const auth::TokenTable& tokens, RouteTableSlot& routes, Metrics& metrics,
+                 const Log& log, const Options& options)
     : clock_(clock),
       random_(random),
       tokens_(tokens),
@@ -23,7 +23,8 @@ Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
               [this](const RouteTable& old_table, const RouteTable& new_table) {
                 take_routes(old_table, new_table);
               }),
-      hints_poller_(loop, client_, reader_, options.engine_metrics_interval) {
+      hints_poller_(loop, client_, reader_, options.engine_metrics_interval),
+      phases_(loop, metrics) {
   if (options_.usage != nullptr) usage_.emplace(*options_.usage);
 }
 

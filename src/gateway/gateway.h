@@ -13,6 +13,7 @@
 #include "gateway/choose.h"
 #include "gateway/hints_poller.h"
 #include "gateway/options.h"
+#include "gateway/phase_book.h"
 #include "gateway/route_table_slot.h"
 #include "gateway/usage_table.h"
 #include "net/exchange.h"
@@ -52,6 +53,7 @@ class Gateway final : public net::RequestRouter {
   std::set<ProxyExchange*> waiting_;  // those in a queue
   std::optional<UsageTable> usage_;   // nothing: not counted
   HintsPoller hints_poller_;
+  PhaseBook phases_;
 };
 
 }  // namespace staithe::gateway

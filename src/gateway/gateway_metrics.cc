@@ -73,6 +73,11 @@ DeploymentMetrics::DeploymentMetrics(Metrics& metrics, const std::string& gatewa
   time_limit =
       &metrics.counter("staithe_gateway_time_limit_total",
                        "Requests that were ended because they took too long in all.", labels);
+  time_per_token = &metrics.histogram(
+      "staithe_gateway_time_per_output_token_seconds",
+      "Of streams whose engine told how many tokens there were: the time from the first byte of "
+      "the answer to its end, for each token after the first.",
+      labels);
   queued = &metrics.gauge("staithe_gateway_queued_requests",
                           "Requests that wait for a replica with room.", labels);
   const auto refusals = [&](std::string_view reason) {

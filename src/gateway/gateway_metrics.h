@@ -44,6 +44,7 @@ struct DeploymentMetrics {
   Gauge* ejected;
   Counter* ejections;
   Counter* time_limit;
+  Histogram* time_per_token;
   Gauge* queued;
   Counter* queue_full;
   Counter* queue_timeouts;

@@ -79,7 +79,7 @@ void ProxyExchange::ask_whose_key(const net::RequestHead& head, std::string_view
   }
   key_wait_ = std::get<WandbKeys::WaitHandle>(std::move(found));
   kept_head_ = std::make_unique<KeptHead>(head);
-  phase_ = Phase::asking;
+  enter(Phase::auth);
   exchange_.pause_body();
 }
 
@@ -99,12 +99,12 @@ std::optional<ApiError> ProxyExchange::admit_owner(const KeyAnswer& answer) {
 }
 
 void ProxyExchange::take_owner(const KeyAnswer& answer) {
-  if (phase_ != Phase::asking) return;
-  phase_ = Phase::collecting;
+  if (phase_ != Phase::auth) return;
+  enter(Phase::receiving);
   const std::unique_ptr<KeptHead> head = std::move(kept_head_);
   if (const auto error = admit_owner(answer)) return refuse(*error);
   proceed(head->view, locate(*request_->table, head->view).target);
-  if (phase_ != Phase::collecting) return;
+  if (phase_ != Phase::receiving) return;
   if (is_request_whole_) return on_request_end();
   exchange_.resume_body();
 }

@@ -40,7 +40,7 @@ std::optional<std::uint64_t> announced_length(const net::ResponseHead& head) {
 }  // namespace
 
 void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
-  phase_ = Phase::streaming;
+  enter(Phase::streaming);
   status_ = head.status;
   in_flight_.load()->trust();
   // An encoded stream is bytes to us: an event of ours would not fit in.
@@ -84,6 +84,7 @@ void ProxyExchange::send_keepalive() {
 void ProxyExchange::take_answer_body(std::string_view bytes) {
   if (!has_first_byte_) {
     has_first_byte_ = true;
+    first_byte_at_ = exchange_.loop().now();
     if (is_event_stream_) in_flight_.answer_begun(exchange_.loop().now());
     metrics_->first_byte->observe(
         std::chrono::duration<double>(exchange_.loop().now() - started_).count());

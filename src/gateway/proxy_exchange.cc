@@ -26,6 +26,7 @@ ProxyExchange::ProxyExchange(Gateway& gateway, const net::RequestHead& head,
   request_->table = gateway.reader_.table();
   request_->method = head.method;
   request_->framing = head.body;
+  enter(Phase::receiving);
   if (const auto limit = gateway.options_.time_limit; limit.count() > 0) {
     time_limit_ = std::make_unique<net::Deadline>(exchange.loop(), [this] { run_out_of_time(); });
     time_limit_->set(started_ + limit);
@@ -33,7 +34,15 @@ ProxyExchange::ProxyExchange(Gateway& gateway, const net::RequestHead& head,
   start(head);
 }
 
-ProxyExchange::~ProxyExchange() = default;
+ProxyExchange::~ProxyExchange() {
+  enter(Phase::over);
+}
+
+void ProxyExchange::enter(Phase phase) {
+  if (phase == phase_) return;
+  gateway_.phases_.move(phase_, phase);
+  phase_ = phase;
+}
 
 void ProxyExchange::answer(std::string_view json) {
   net::AnswerHead head{.status = 200};
@@ -71,7 +80,7 @@ void ProxyExchange::on_cancelled() {
     counters_->count_client_gone();
     record(status_client_gone, UsageWatch::End::aborted);
   }
-  phase_ = Phase::over;
+  enter(Phase::over);
 }
 
 void ProxyExchange::stop_clocks() {
@@ -80,7 +89,7 @@ void ProxyExchange::stop_clocks() {
 }
 
 void ProxyExchange::end(std::uint16_t status) {
-  phase_ = Phase::over;
+  enter(Phase::over);
   stop_clocks();
   wait_.reset();
   in_flight_.release();

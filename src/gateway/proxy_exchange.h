@@ -12,6 +12,7 @@
 #include "gateway/errors.h"
 #include "gateway/forward_headers.h"
 #include "gateway/gateway.h"
+#include "gateway/phase_book.h"
 #include "gateway/request_plan.h"
 #include "gateway/responses_watch.h"
 #include "gateway/sse_tail.h"
@@ -25,14 +26,14 @@ inline constexpr std::string_view routing_header = "staithe-routing";
 
 // One inference request from head to last byte.
 //
-//   asking ──key known──▶ collecting, for gateways whose keys somebody else knows
+//   auth ──key known──▶ receiving, for gateways whose keys somebody else knows
 //
-//   collecting ──body whole──▶ waiting ──head──▶ streaming ──end or failure──▶ over
-//     │ the body names the       ▲   │ never delivered: once more elsewhere
-//     │ model or is rewritten    └───┘
-//     └─ any other body: waiting at once, and its bytes pass through as they come
+//   receiving ──body whole──▶ connecting ──▶ waiting ──head──▶ streaming ──end or failure──▶ over
+//     │ the body names the       ▲               │ never delivered: once more elsewhere
+//     │ model or is rewritten    └───────────────┘
+//     └─ any other body: connecting at once, and its bytes pass through as they come
 //
-//   waiting ◀──a replica has room── queued, when all replicas of the deployment are full
+//   connecting ◀──a replica has room── queued, when all replicas of the deployment are full
 //
 // An answer of our own, which needs no replica or has none, leads from any phase but the last two
 // to `over`. A client that goes away at any point destroys the upstream exchange, which closes the
@@ -56,7 +57,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   DeploymentQueue* follow_routes();
 
  private:
-  enum class Phase : std::uint8_t { asking, collecting, queued, waiting, streaming, over };
+  using Phase = RequestPhase;
 
   // A request's head, kept until it is known whose key it carries.
   struct KeptHead {
@@ -105,6 +106,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   // The replica's callbacks have names of their own, since the client's are taken.
   struct Upstream final : public net::ClientHandler {
     explicit Upstream(ProxyExchange& exchange) : owner(exchange) {}
+    void on_connected() override { owner.take_connection(); }
     void on_head(const net::ResponseHead& head) override { owner.take_answer_head(head); }
     void on_body(std::string_view bytes) override { owner.take_answer_body(bytes); }
     void on_end() override { owner.take_answer_end(); }
@@ -113,6 +115,7 @@ class ProxyExchange final : public net::ExchangeHandler {
     ProxyExchange& owner;
   };
 
+  void enter(Phase phase);
   void start(const net::RequestHead& head);
   void proceed(const net::RequestHead& head, std::string_view target);
   std::optional<ApiError> admit(const net::RequestHead& head);
@@ -138,6 +141,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   ReplicaChoice choose_replica(const ServedDeployment& deployment);
   void count_choice(const ServedDeployment& deployment, const ReplicaChoice& choice);
   void send_to(const ServedReplica& replica);
+  void take_connection();
   void feed_collected_body();
   void pass_body(std::string_view bytes);
   bool try_elsewhere(const net::ClientFailure& failure);
@@ -162,6 +166,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   void end(std::uint16_t status);
   void record(std::uint16_t status, UsageWatch::End how);
   void book_usage(UsageWatch::End how);
+  void observe_pace(UsageWatch::End how, const UsageTotals& used);
   void end_span(std::uint16_t status);
 
   Gateway& gateway_;
@@ -186,8 +191,9 @@ class ProxyExchange final : public net::ExchangeHandler {
   std::unique_ptr<net::Deadline> keepalive_;   // null: a quiet stream stays quiet
   std::unique_ptr<ResponsesWatch> responses_;  // null: not a stream of the Responses API
   SseTail sse_tail_;
+  Instant first_byte_at_;     // if there is one
   std::uint16_t status_ = 0;  // of the replica's answer
-  Phase phase_ = Phase::collecting;
+  Phase phase_ = Phase::over;
   bool is_passing_ = false;  // the request's body
   bool is_request_whole_ = false;
   bool is_event_stream_ = false;

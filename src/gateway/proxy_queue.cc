@@ -34,7 +34,7 @@ ProxyExchange::Wait::~Wait() {
 }
 
 void ProxyExchange::wait_in_queue(const ServedDeployment& deployment) {
-  phase_ = Phase::queued;
+  enter(Phase::queued);
   counters_ = &deployment.metrics->requests;
   if (is_passing_) exchange_.pause_body();
   const UsageCaller& caller = request_->caller;

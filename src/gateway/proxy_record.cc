@@ -26,6 +26,7 @@ void ProxyExchange::record(std::uint16_t status, UsageWatch::End how) {
 void ProxyExchange::book_usage(UsageWatch::End how) {
   if (usage_ != nullptr && metrics_ != nullptr) {
     const UsageTotals used = usage_->end(how, counters_->deployment_id(), gateway_.clock_.now());
+    observe_pace(how, used);
     if (limits_ != nullptr) limits_->settle_tokens(used.prompt_tokens + used.completion_tokens);
     if (span_ != nullptr && used.estimated == 0) {
       span_->tokens = {.input = used.prompt_tokens,
@@ -34,6 +35,15 @@ void ProxyExchange::book_usage(UsageWatch::End how) {
     }
   }
   limits_.reset();
+}
+
+// The first token came with the first byte, and took what the prompt took.
+void ProxyExchange::observe_pace(UsageWatch::End how, const UsageTotals& used) {
+  const bool is_known = how == UsageWatch::End::complete && used.estimated == 0;
+  if (!is_event_stream_ || !is_known || used.completion_tokens < 2) return;
+  const Duration took = exchange_.loop().now() - first_byte_at_;
+  metrics_->time_per_token->observe(std::chrono::duration<double>(took).count() /
+                                    static_cast<double>(used.completion_tokens - 1));
 }
 
 void ProxyExchange::end_span(std::uint16_t status) {

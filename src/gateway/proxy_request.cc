@@ -139,7 +139,7 @@ void ProxyExchange::pass_body(std::string_view bytes) {
 void ProxyExchange::on_request_end() {
   if (phase_ == Phase::over) return;
   is_request_whole_ = true;
-  if (phase_ == Phase::asking) return;
+  if (phase_ == Phase::auth) return;
   if (is_passing_ && phase_ == Phase::queued) return;
   if (is_passing_) return upstream_->finish_body();
   if (request_->framing.kind != net::BodyFraming::Kind::none) {

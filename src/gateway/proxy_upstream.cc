@@ -93,7 +93,6 @@ void ProxyExchange::count_choice(const ServedDeployment& deployment, const Repli
 
 void ProxyExchange::send_to(const ServedReplica& replica) {
   Request& request = *request_;
-  phase_ = Phase::waiting;
   if (usage_ != nullptr) usage_->take_model(request.model->name);
   if (span_ != nullptr) {
     span_->model = request.model->name;
@@ -106,12 +105,19 @@ void ProxyExchange::send_to(const ServedReplica& replica) {
     outgoing.body = {net::BodyFraming::Kind::length, request.body.size()};
   }
   request.body_given_bytes = 0;
+  const std::size_t idle_count = gateway_.client_.idle_connection_count();
   upstream_ = gateway_.client_.start(replica.endpoint, outgoing, gateway_.options_.upstream,
                                      upstream_handler_);
+  const bool is_connected = gateway_.client_.idle_connection_count() < idle_count;
+  enter(is_connected ? Phase::waiting : Phase::connecting);
   if (!is_passing_) return feed_collected_body();
   upstream_->send_body(request.body);  // what a first try has taken in
   if (is_request_whole_) return upstream_->finish_body();
   if (!upstream_->is_congested()) exchange_.resume_body();
+}
+
+void ProxyExchange::take_connection() {
+  if (phase_ == Phase::connecting) enter(Phase::waiting);
 }
 
 void ProxyExchange::feed_collected_body() {

@@ -127,7 +127,7 @@ def test_no_cleartext(make_server, authority, pair):
     assert curl(server.url.replace("https", "http") + "/healthz")[2] == 400
 
 
-def test_a_new_pair_is_taken_up_and_a_bad_one_is_not(make_server, authority, pair):
+def test_H21_a_new_pair_is_taken_up_and_a_bad_one_is_not(make_server, authority, pair):
     server = make_server(*flags_of(pair)).start()
     url, ca = server.urls["https"], str(authority.certificate)
     first = serial_of(pair[0])
