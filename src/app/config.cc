@@ -225,6 +225,8 @@ void declare(Settings& settings, Config& config) {
                "https://api.wandb.ai/graphql; empty: gateways take none");
   settings.add_milliseconds("wandb-timeout", config.wandb_timeout,
                             "how long it may take to say whose a key is");
+  settings.add("gateway-cors-origin", config.gateway_cors_origins,
+               "origin of web pages that may call gateways, or *; repeatable");
   settings.add_milliseconds("upstream-connect-timeout", config.upstream_connect_timeout,
                             "how long a connection to a replica may take");
   settings.add_milliseconds("upstream-first-byte-timeout", config.upstream_first_byte_timeout,
@@ -413,6 +415,15 @@ bool is_origin(std::string_view text) {
          text.find('/', host + 3) == std::string_view::npos && to_lower(text) == text;
 }
 
+Result<void> check_origins(const std::string& flag, const std::vector<std::string>& origins) {
+  for (const std::string& origin : origins) {
+    if (is_origin(origin)) continue;
+    return wrong(flag + " must be * or scheme://host[:port] without a path, not \"" + origin +
+                 "\"");
+  }
+  return {};
+}
+
 Result<void> check_between(const char* flag, std::int64_t value, std::int64_t least,
                            std::int64_t most) {
   if (value >= least && value <= most) return {};
@@ -497,12 +508,8 @@ Result<void> check(const Config& config) {
       !auth::is_organization_id(config.operator_organization)) {
     return wrong("--operator-organization must be six characters, cw and 4 hexadecimal digits");
   }
-  for (const std::string& origin : config.cors_origins) {
-    if (!is_origin(origin)) {
-      return wrong("--cors-origin must be * or scheme://host[:port] without a path, not \"" +
-                   origin + "\"");
-    }
-  }
+  TRY(check_origins("--cors-origin", config.cors_origins));
+  TRY(check_origins("--gateway-cors-origin", config.gateway_cors_origins));
   if (config.api_workers < 1 || config.api_workers > 256)
     return wrong("--api-workers must be 1 to 256");
   if (config.event_loops > 256) return wrong("--event-loops must be at most 256");

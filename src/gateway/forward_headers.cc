@@ -162,12 +162,23 @@ std::string_view given_request_id(const net::RequestHead& head) {
   return is_sane ? id : std::string_view{};
 }
 
-void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind, net::HeaderList& list) {
+namespace {
+
+bool is_about_cors(std::string_view name) {
+  constexpr std::string_view prefix = "access-control-";
+  return equals_ignoring_case(name.substr(0, prefix.size()), prefix);
+}
+
+}  // namespace
+
+void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind, EngineCors cors,
+                            net::HeaderList& list) {
   const NamedByConnection hop(head.headers);
   bool has_cache_control = false;
   bool has_accel_buffering = false;
   for (const net::HeaderView& field : head.headers) {
     if (is_kept_from_client(field.name) || hop.has(field.name)) continue;
+    if (cors == EngineCors::is_removed && is_about_cors(field.name)) continue;
     has_cache_control |= equals_ignoring_case(field.name, "cache-control");
     has_accel_buffering |= equals_ignoring_case(field.name, "x-accel-buffering");
     list.add(field.name, field.value);

@@ -41,8 +41,15 @@ std::string without_key(std::string target, std::string_view key);
 std::string_view given_request_id(const net::RequestHead& head);
 
 // The fields of an engine's answer that the client gets. Views into `head`.
-enum class AnswerKind : std::uint8_t { plain, event_stream };
-void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind, net::HeaderList& list);
+enum class AnswerKind : std::uint8_t {
+  plain,
+  event_stream,
+};
+// What an engine says of CORS counts unless the gateway says it: browsers take a field given twice
+// for a refusal.
+enum class EngineCors : std::uint8_t { passes, is_removed };
+void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind, EngineCors cors,
+                            net::HeaderList& list);
 
 bool is_event_stream(const net::ResponseHead& head);
 

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "gateway/choose.h"
+#include "gateway/cors.h"
 #include "gateway/limits.h"
 #include "gateway/outlier.h"
 #include "gateway/request_span.h"
@@ -48,6 +49,8 @@ struct Options {
   std::string session_header = "x-session-id";
   // How often engines with work are asked for their metrics, which are taken as hints; 0: never.
   std::chrono::milliseconds engine_metrics_interval{0};
+  // Web pages that may call.
+  CorsPolicy cors;
   // Whether answers name the deployment that made them (x-inference-deployment).
   bool is_deployment_shown = true;
   // One log line per request; never with tokens, keys or prompts.

@@ -20,6 +20,7 @@ void ProxyExchange::start(const net::RequestHead& head) {
   request_->gateway = &served;
   counters_ = served.undecided;
   if (!served.may_come_from(exchange_.peer_address())) return refuse(errors::source_not_allowed());
+  if (gateway_.options_.cors.is_on() && is_preflight(head)) return answer_preflight(head);
   if (is_health_check(head, located.target)) return answer(R"({"status":"ok"})");
   if (served.auth == AuthKind::weights_and_biases) return ask_whose_key(head, located.target);
   if (const auto error = admit(head)) return refuse(*error);

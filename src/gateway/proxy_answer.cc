@@ -49,9 +49,11 @@ void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
   if (is_replica_fault(status_)) count_replica_failure();
   if (is_event_stream_) begin_events();
 
+  const AnswerKind kind = is_event_stream(head) ? AnswerKind::event_stream : AnswerKind::plain;
   net::AnswerHead answer{.status = head.status, .content_length = announced_length(head)};
-  add_headers_for_client(head, is_event_stream(head) ? AnswerKind::event_stream : AnswerKind::plain,
-                         answer.headers);
+  const auto cors = gateway_.options_.cors.is_on() ? EngineCors::is_removed : EngineCors::passes;
+  add_headers_for_client(head, kind, cors, answer.headers);
+  add_cors(answer.headers);
   answer.headers.add("X-Request-Id", request_id_);
   if (gateway_.options_.is_deployment_shown) {
     answer.headers.add("x-inference-deployment", counters_->deployment_id());

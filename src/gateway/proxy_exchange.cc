@@ -23,6 +23,8 @@ ProxyExchange::ProxyExchange(Gateway& gateway, const net::RequestHead& head,
   span_ = begin_span(gateway.options_.trace, head.headers.find("traceparent").value_or(""),
                      gateway.random_, gateway.clock_.now());
   if (span_ != nullptr) span_->method = head.method;
+  const std::string_view origin = gateway.options_.cors.allowed_origin(head);
+  if (!origin.empty()) origin_ = std::make_unique<const std::string>(origin);
   request_->table = gateway.reader_.table();
   request_->method = head.method;
   request_->framing = head.body;
@@ -49,6 +51,22 @@ void ProxyExchange::answer(std::string_view json) {
   send_json(head, json);
 }
 
+// A browser asks without its user's key.
+void ProxyExchange::answer_preflight(const net::RequestHead& head) {
+  net::AnswerHead answer{.status = 204, .has_body = false};
+  answer.headers.add("X-Request-Id", request_id_);
+  if (origin_ != nullptr) add_preflight_headers(head, answer.headers);
+  add_cors(answer.headers);
+  exchange_.send_head(answer);
+  end(answer.status);
+  exchange_.finish();
+}
+
+void ProxyExchange::add_cors(net::HeaderList& headers) const {
+  if (!gateway_.options_.cors.is_on()) return;
+  add_cors_headers(origin_ == nullptr ? std::string_view{} : *origin_, headers);
+}
+
 void ProxyExchange::refuse(const ApiError& error) {
   net::AnswerHead head{.status = error.status};
   const std::string retry_after = std::to_string(error.retry_after_s);
@@ -62,6 +80,7 @@ void ProxyExchange::send_json(net::AnswerHead& head, std::string_view json) {
   head.content_length = json.size();
   head.headers.add("Content-Type", "application/json");
   head.headers.add("X-Request-Id", request_id_);
+  add_cors(head.headers);
   exchange_.send_head(head);
   exchange_.send_body(json);
   end(head.status);

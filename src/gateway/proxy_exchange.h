@@ -160,6 +160,8 @@ class ProxyExchange final : public net::ExchangeHandler {
   void count_replica_failure();
 
   void answer(std::string_view json);
+  void answer_preflight(const net::RequestHead& head);
+  void add_cors(net::HeaderList& headers) const;
   void refuse(const ApiError& error);
   void send_json(net::AnswerHead& answer, std::string_view json);
   void stop_clocks();
@@ -184,6 +186,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   WandbKeys::WaitHandle key_wait_;
   const Instant started_;
   std::string request_id_;
+  std::unique_ptr<const std::string> origin_;  // of the web page that asks and may; null: none
   std::unique_ptr<RequestSpan> span_;          // null: not traced, or over
   std::unique_ptr<UsageWatch> usage_;          // null: not counted
   std::unique_ptr<LimitGuard> limits_;         // null: not limited
