@@ -296,6 +296,34 @@ TEST_F(Bodies, O06_the_models_are_listed_without_asking_a_replica) {
   EXPECT_EQ(engine.connection_count(), 0u);
 }
 
+TEST_F(Bodies, O08_an_error_in_words_reaches_the_client_as_json) {
+  for (const std::string type : {"text/plain; charset=utf-8", "text/html"}) {
+    engine.script = [&type](const Message&) {
+      return answer_with("Service \"Busy\"", "503 Service Unavailable",
+                         "Content-Type: " + type + "\r\nRetry-After: 7\r\n");
+    };
+    const Message answer = world.ask(chat());
+    EXPECT_EQ(answer.status(), 503);
+    EXPECT_EQ(answer.header("content-type"), "application/json");
+    EXPECT_EQ(answer.count("content-type"), 1u);
+    EXPECT_EQ(answer.header("retry-after"), "7");
+    EXPECT_EQ(answer.body,
+              R"({"error":{"message":"Service \"Busy\"","type":"server_error","param":null,)"
+              R"("code":null}})");
+  }
+}
+
+TEST_F(Bodies, O08_a_long_page_is_cut_and_other_text_passes) {
+  engine.script = [](const Message&) {
+    return answer_with(std::string(1'000'000, 'x'), "404 Not Found", "Content-Type: text/html\r\n");
+  };
+  EXPECT_LT(world.ask(chat()).body.size(), 5'000u);
+  engine.script = [](const Message&) {
+    return answer_with("hello", "200 OK", "Content-Type: text/plain\r\n");
+  };
+  EXPECT_EQ(world.ask(chat()).body, "hello");
+}
+
 TEST_F(Bodies, an_engine_that_answers_before_it_has_read_everything_is_heard) {
   const std::string body = R"({"model":"model-a","p":")" + std::string(8'000'000, 'x') + "\"}";
   RawPeer client = world.connect();

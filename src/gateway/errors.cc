@@ -172,6 +172,12 @@ ApiError replica_too_slow() {
           .message = "The model server did not answer in time."};
 }
 
+ApiError in_words(std::uint16_t status, std::string_view text) {
+  return {.status = status,
+          .type = status >= 500 ? server_error : invalid_request,
+          .message = std::string(text)};
+}
+
 ApiError request_took_too_long() {
   return {.status = 504,
           .type = server_error,

@@ -43,6 +43,7 @@ ApiError queue_full(std::string_view model);
 ApiError queue_wait_over(std::string_view model);
 ApiError model_not_ready(std::string_view name);
 ApiError replica_too_slow();
+ApiError in_words(std::uint16_t status, std::string_view text);  // an engine's own
 ApiError request_took_too_long();
 
 }  // namespace errors

@@ -178,20 +178,37 @@ void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind, Engi
   bool has_accel_buffering = false;
   for (const net::HeaderView& field : head.headers) {
     if (is_kept_from_client(field.name) || hop.has(field.name)) continue;
+    if (kind == AnswerKind::error_text && equals_ignoring_case(field.name, "content-type"))
+      continue;
     if (cors == EngineCors::is_removed && is_about_cors(field.name)) continue;
     has_cache_control |= equals_ignoring_case(field.name, "cache-control");
     has_accel_buffering |= equals_ignoring_case(field.name, "x-accel-buffering");
     list.add(field.name, field.value);
   }
+  if (kind == AnswerKind::error_text) list.add("content-type", "application/json");
   if (kind != AnswerKind::event_stream) return;
   // Proxies between us and the client are asked to pass events on as they come.
   if (!has_cache_control) list.add("cache-control", "no-cache, no-transform");
   if (!has_accel_buffering) list.add("x-accel-buffering", "no");
 }
 
-bool is_event_stream(const net::ResponseHead& head) {
+namespace {
+
+bool has_type(const net::ResponseHead& head, std::string_view wanted) {
   const std::string_view type = head.headers.find("content-type").value_or(std::string_view{});
-  return equals_ignoring_case(trim(type.substr(0, type.find(';'))), "text/event-stream");
+  return equals_ignoring_case(trim(type.substr(0, type.find(';'))), wanted);
+}
+
+}  // namespace
+
+bool is_event_stream(const net::ResponseHead& head) {
+  return has_type(head, "text/event-stream");
+}
+
+bool is_error_text(const net::ResponseHead& head) {
+  const bool is_text = has_type(head, "text/plain") || has_type(head, "text/html");
+  return head.status >= 400 && is_text && !head.headers.find("content-encoding") &&
+         head.body.kind != net::BodyFraming::Kind::none;
 }
 
 }  // namespace staithe::gateway

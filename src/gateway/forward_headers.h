@@ -44,6 +44,7 @@ std::string_view given_request_id(const net::RequestHead& head);
 enum class AnswerKind : std::uint8_t {
   plain,
   event_stream,
+  error_text,  // becomes JSON of ours
 };
 // What an engine says of CORS counts unless the gateway says it: browsers take a field given twice
 // for a refusal.
@@ -52,5 +53,7 @@ void add_headers_for_client(const net::ResponseHead& head, AnswerKind kind, Engi
                             net::HeaderList& list);
 
 bool is_event_stream(const net::ResponseHead& head);
+// An error in words alone, which clients of the API cannot read: they look for JSON.
+bool is_error_text(const net::ResponseHead& head);
 
 }  // namespace staithe::gateway

@@ -9,6 +9,9 @@
 namespace staithe::gateway {
 namespace {
 
+// Of an error in words; a page for people may be longer.
+constexpr std::size_t error_text_bytes_max = 4096;
+
 ApiError explain(net::ClientFailure::Kind kind) {
   using Kind = net::ClientFailure::Kind;
   const bool is_timeout = kind == Kind::connect_timeout || kind == Kind::first_byte_timeout ||
@@ -49,8 +52,13 @@ void ProxyExchange::take_answer_head(const net::ResponseHead& head) {
   if (is_replica_fault(status_)) count_replica_failure();
   if (is_event_stream_) begin_events();
 
-  const AnswerKind kind = is_event_stream(head) ? AnswerKind::event_stream : AnswerKind::plain;
-  net::AnswerHead answer{.status = head.status, .content_length = announced_length(head)};
+  if (is_error_text(head)) error_text_ = std::make_unique<std::string>();
+
+  const AnswerKind kind = is_event_stream(head)    ? AnswerKind::event_stream
+                          : error_text_ != nullptr ? AnswerKind::error_text
+                                                   : AnswerKind::plain;
+  net::AnswerHead answer{.status = head.status};
+  if (kind != AnswerKind::error_text) answer.content_length = announced_length(head);
   const auto cors = gateway_.options_.cors.is_on() ? EngineCors::is_removed : EngineCors::passes;
   add_headers_for_client(head, kind, cors, answer.headers);
   add_cors(answer.headers);
@@ -92,6 +100,10 @@ void ProxyExchange::take_answer_body(std::string_view bytes) {
         std::chrono::duration<double>(exchange_.loop().now() - started_).count());
     if (span_ != nullptr) span_->first_byte_at = gateway_.clock_.now();
   }
+  if (error_text_ != nullptr) {
+    error_text_->append(bytes.substr(0, error_text_bytes_max - error_text_->size()));
+    return;
+  }
   pass_answer_body(usage_ == nullptr ? bytes : usage_->take_answer_body(bytes));
   // A client that stops reading stops the reading from the replica.
   if (exchange_.is_congested()) upstream_->pause();
@@ -114,6 +126,7 @@ void ProxyExchange::on_writable() {
 void ProxyExchange::take_answer_end() {
   upstream_.reset();
   if (usage_ != nullptr) pass_answer_body(usage_->finish_answer());
+  if (error_text_ != nullptr) exchange_.send_body(draw(errors::in_words(status_, *error_text_)));
   if (status_ < 500) in_flight_.load()->note_success();
   end(status_);
   exchange_.finish();

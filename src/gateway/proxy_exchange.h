@@ -193,6 +193,7 @@ class ProxyExchange final : public net::ExchangeHandler {
   std::unique_ptr<net::Deadline> time_limit_;  // null: it may last as long as it does
   std::unique_ptr<net::Deadline> keepalive_;   // null: a quiet stream stays quiet
   std::unique_ptr<ResponsesWatch> responses_;  // null: not a stream of the Responses API
+  std::unique_ptr<std::string> error_text_;    // null: the answer passes as it is
   SseTail sse_tail_;
   Instant first_byte_at_;     // if there is one
   std::uint16_t status_ = 0;  // of the replica's answer
