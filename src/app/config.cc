@@ -225,6 +225,9 @@ void declare(Settings& settings, Config& config) {
                "https://api.wandb.ai/graphql; empty: gateways take none");
   settings.add_milliseconds("wandb-timeout", config.wandb_timeout,
                             "how long it may take to say whose a key is");
+  settings.add_milliseconds("model-details-interval", config.model_details_interval,
+                            "how soon new engines are asked what they add to the list of models; "
+                            "0: never");
   settings.add("gateway-cors-origin", config.gateway_cors_origins,
                "origin of web pages that may call gateways, or *; repeatable");
   settings.add_milliseconds("upstream-connect-timeout", config.upstream_connect_timeout,
@@ -463,6 +466,10 @@ Result<void> check_gateway_limits(const Config& config) {
   TRY(check_between("--request-time-limit", config.request_time_limit.count(), 0, day_ms));
   if (config.sse_keepalive_interval.count() != 0) {
     TRY(check_between("--sse-keepalive-interval", config.sse_keepalive_interval.count(), 100,
+                      600'000));
+  }
+  if (config.model_details_interval.count() != 0) {
+    TRY(check_between("--model-details-interval", config.model_details_interval.count(), 100,
                       600'000));
   }
   TRY(check_between("--eject-time", config.eject_time.count(), 1, day_ms));

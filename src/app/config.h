@@ -68,6 +68,7 @@ struct Config {
   std::uint32_t prefix_cache_kib = 4096;  // of each replica, in bytes of prompts
   std::chrono::milliseconds engine_metrics_interval{1000};
   std::string session_header = "x-session-id";
+  std::chrono::milliseconds model_details_interval{2'000};
   std::vector<std::string> gateway_cors_origins;  // web pages that may call gateways; "*": all
   // What gateways put up with. 0: no limit.
   std::chrono::milliseconds upstream_connect_timeout{5'000};

@@ -11,6 +11,7 @@ gateway::Options gateway_options_of(const Config& config) {
   options.session_header = config.session_header;
   options.may_ask_for_usage = config.ask_for_usage;
   options.queue = {.length_max = config.queue_length, .wait_max = config.queue_wait};
+  options.model_cards_interval = config.model_details_interval;
   options.cors = gateway::CorsPolicy(config.gateway_cors_origins);
   options.upstream = {.connect = config.upstream_connect_timeout,
                       .first_byte = config.upstream_first_byte_timeout,

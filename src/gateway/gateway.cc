@@ -24,6 +24,7 @@ Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
                 take_routes(old_table, new_table);
               }),
       hints_poller_(loop, client_, reader_, options.engine_metrics_interval),
+      model_cards_(loop, client_, reader_, options.model_cards_interval),
       phases_(loop, metrics) {
   if (options_.usage != nullptr) usage_.emplace(*options_.usage);
 }

@@ -12,6 +12,7 @@
 #include "gateway/body_peek.h"
 #include "gateway/choose.h"
 #include "gateway/hints_poller.h"
+#include "gateway/model_cards.h"
 #include "gateway/options.h"
 #include "gateway/phase_book.h"
 #include "gateway/route_table_slot.h"
@@ -53,6 +54,7 @@ class Gateway final : public net::RequestRouter {
   std::set<ProxyExchange*> waiting_;  // those in a queue
   std::optional<UsageTable> usage_;   // nothing: not counted
   HintsPoller hints_poller_;
+  ModelCards model_cards_;
   PhaseBook phases_;
 };
 

@@ -51,6 +51,8 @@ struct Options {
   std::chrono::milliseconds engine_metrics_interval{0};
   // Web pages that may call.
   CorsPolicy cors;
+  // How soon engines that are new are asked what they have to say of their models; 0: never.
+  std::chrono::milliseconds model_cards_interval{0};
   // Whether answers name the deployment that made them (x-inference-deployment).
   bool is_deployment_shown = true;
   // One log line per request; never with tokens, keys or prompts.

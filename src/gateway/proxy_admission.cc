@@ -32,11 +32,14 @@ void ProxyExchange::proceed(const net::RequestHead& head, std::string_view targe
   const ServedGateway& served = *request_->gateway;
   RequestPlan plan = plan_request(served, head, target);
   if (const auto* error = std::get_if<ApiError>(&plan)) return refuse(*error);
+  const ModelCards& cards = gateway_.model_cards_;
   if (const auto* list = std::get_if<ListModels>(&plan)) {
-    return answer(list->only == nullptr ? served.model_list : draw_model_list(served, *list->only));
+    if (list->only == nullptr && cards.is_empty()) return answer(served.model_list);
+    const auto extras_of = [&cards](const ServedModel& model) { return cards.extras(model); };
+    return answer(draw_model_list(served, extras_of, list->only));
   }
   if (const auto* show = std::get_if<ShowModel>(&plan)) {
-    return answer(draw_model(served, *show->model));
+    return answer(draw_model(served, *show->model, cards.extras(*show->model)));
   }
   start_forward(head, std::get<Forward>(std::move(plan)));
 }

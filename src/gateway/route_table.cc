@@ -50,7 +50,8 @@ ServedGateway build_gateway(GatewayRoute& route, const RouteParts& parts,
     model.created_at = std::min(model.created_at, deployment.created_at);
     model.deployments.push_back(build_deployment(deployment, gateway.id, parts));
   }
-  gateway.model_list = draw_model_list(gateway);
+  gateway.model_list =
+      draw_model_list(gateway, [](const ServedModel&) { return std::string_view{}; });
   return gateway;
 }
 
@@ -99,13 +100,17 @@ RouteTable::RouteTable(std::vector<GatewayRoute> gateways, const RouteParts& par
   endpoints_.erase(std::unique(endpoints_.begin(), endpoints_.end()), endpoints_.end());
 }
 
+void RouteTable::for_each_model(const std::function<void(const ServedModel&)>& visit) const {
+  for (const auto& [id, gateway] : by_id_) {
+    for (const auto& [name, model] : gateway.models) visit(model);
+  }
+}
+
 void RouteTable::for_each_deployment(
     const std::function<void(const ServedDeployment&)>& visit) const {
-  for (const auto& [id, gateway] : by_id_) {
-    for (const auto& [name, model] : gateway.models) {
-      for (const ServedDeployment& deployment : model.deployments) visit(deployment);
-    }
-  }
+  for_each_model([&visit](const ServedModel& model) {
+    for (const ServedDeployment& deployment : model.deployments) visit(deployment);
+  });
 }
 
 const ServedGateway* RouteTable::find_by_id(std::string_view id) const {

@@ -91,7 +91,7 @@ struct ServedGateway {
   std::string header_name;
   std::vector<IpRange> sources;
   StringMap<ServedModel> models;
-  std::string model_list;  // the answer to GET /v1/models
+  std::string model_list;  // the answer to GET /v1/models while no engine has added to it
   RequestCounters* undecided = nullptr;
 
   const ServedModel* find_model(std::string_view name) const;
@@ -124,6 +124,7 @@ class RouteTable {
   const ServedDeployment* find_deployment(std::string_view gateway_id,
                                           std::string_view deployment_id) const;
 
+  void for_each_model(const std::function<void(const ServedModel&)>& visit) const;
   void for_each_deployment(const std::function<void(const ServedDeployment&)>& visit) const;
 
   // All replicas' endpoints, sorted, without repeats.
