@@ -34,7 +34,11 @@ class Queue : public ::testing::TestWithParam<Transport> {
   Call& call(std::string_view name = "x", std::string_view authorization = key) {
     Call::Request request{.authorization = std::string(authorization)};
     request.body = fmt::format(R"({{"model":"model-a","user":"{}"}})", name);
-    Call& made = *calls.emplace_back(std::make_unique<Call>(*world, GetParam(), request));
+    return call(std::move(request));
+  }
+  Call& call(Call::Request request) {
+    Call& made =
+        *calls.emplace_back(std::make_unique<Call>(*world, GetParam(), std::move(request)));
     world->settle();
     made.poll();
     world->settle();
@@ -120,13 +124,14 @@ TEST_P(Queue, R10_of_four_replicas_the_one_with_room_is_used_and_429_only_when_a
 
 TEST_P(Queue, R10_a_prompt_does_not_wait_for_the_full_replica_that_has_read_it) {
   serve(2, 1);
-  const std::string prompt(20'000, 'p');
-  call(prompt);
+  const Call::Request request{.body = R"({"model":"model-a","prompt":")" +
+                                      std::string(20'000, 'p') + "\"}"};
+  call(request);
   FakeEngine& first = engines[0]->request(0) ? *engines[0] : *engines[1];
   answer_next(first);
-  call(prompt);
+  call(request);
   ASSERT_TRUE(first.request(0)) << "its prefix is there";
-  call(prompt);
+  call(request);
   EXPECT_EQ(at_engines(), 2u);
   EXPECT_EQ(queued(), 0);
 }
@@ -201,6 +206,7 @@ TEST_P(Queue, newcomers_do_not_overtake_who_waits) {
   serve(2, 1);
   for (const auto name : {"1", "2", "3"}) call(name);
   FakeEngine& engine = *engines[0];
+  ASSERT_TRUE(engine.request(0));
   engine.peer(0).send(answer_with("{}"));
   engine.peer(0).forget_received();
   Call newcomer(*world, GetParam());
