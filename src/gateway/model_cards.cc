@@ -21,9 +21,10 @@ constexpr net::ClientTimeouts timeouts{.connect = std::chrono::seconds(1),
                                        .first_byte = std::chrono::seconds(5),
                                        .idle = std::chrono::seconds(5)};
 
-bool is_told_by_us(std::string_view key) {
-  constexpr std::array<std::string_view, 4> ours = {"id", "object", "created", "owned_by"};
-  return std::find(ours.begin(), ours.end(), key) != ours.end();
+// What we say ourselves, and `root`, by which engines mean a path on their own machine.
+bool is_left_out(std::string_view key) {
+  constexpr std::array<std::string_view, 5> keys = {"id", "object", "created", "owned_by", "root"};
+  return std::find(keys.begin(), keys.end(), key) != keys.end();
 }
 
 bool has_replica(const ServedDeployment& deployment, std::string_view id) {
@@ -46,7 +47,7 @@ std::optional<std::string> extra_members(std::string_view json, std::string_view
     if (members["id"].get(id) != simdjson::SUCCESS || id != model) continue;
     std::string extras;
     for (const auto [key, value] : members) {
-      if (is_told_by_us(key)) continue;
+      if (is_left_out(key)) continue;
       extras += "," + json_quote(key) + ":" + simdjson::minify(value);
     }
     return extras.size() <= extras_bytes_max ? std::optional(std::move(extras)) : std::nullopt;

@@ -37,7 +37,7 @@ class ModelCardsTest : public ::testing::Test {
 TEST_F(ModelCardsTest, T11_the_list_is_of_all_models_and_keeps_what_their_engines_add) {
   tell(world.add_engine("dep-a", "model-a"),
        R"({"object":"list","data":[{"id":"other","max_model_len":1},{"id":"model-a",)"
-       R"("object":"model","created":99,"owned_by":"vllm","max_model_len":4096,)"
+       R"("object":"model","created":99,"owned_by":"vllm","root":"/srv/m","max_model_len":4096,)"
        R"("meta":{"n_vocab":[1,2]}}]})");
   tell(world.add_engine("dep-b", "model-b"), "");
   world.deployment("dep-c").model = "model-c";
