@@ -205,12 +205,14 @@ TEST_P(Queue, a_caller_that_fills_the_queue_does_not_keep_others_out) {
 TEST_P(Queue, newcomers_do_not_overtake_who_waits) {
   serve(2, 1);
   for (const auto name : {"1", "2", "3"}) call(name);
+  RawPeer newcomer = world->connect();
+  world->settle();
   FakeEngine& engine = *engines[0];
   ASSERT_TRUE(engine.request(0));
+  // Read in one turn and in this order: the slot is free before the one who waits can take it.
   engine.peer(0).send(answer_with("{}"));
   engine.peer(0).forget_received();
-  Call newcomer(*world, GetParam());
-  world->settle();
+  newcomer.send(chat());
   EXPECT_EQ(answer_next(engine), "3");
 }
 
