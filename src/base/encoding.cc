@@ -47,12 +47,21 @@ int hex_value(char c) {
   return -1;
 }
 
+// Whether a JSON string holds it as it is. Runs of such characters are copied at once.
+bool is_plain_in_json(char c) {
+  return c >= 0x20 && c < 0x7f && c != '"' && c != '\\';
+}
+
 }  // namespace
 
 std::string json_quote(std::string_view text) {
   std::string out = "\"";
   out.reserve(text.size() + 2);
   while (!text.empty()) {
+    const auto plain_end = std::find_if_not(text.begin(), text.end(), is_plain_in_json);
+    out.append(text.begin(), plain_end);
+    text.remove_prefix(static_cast<std::size_t>(plain_end - text.begin()));
+    if (text.empty()) break;
     const std::size_t length = sequence_length(text);
     const char c = text.front();
     if (length == 0) {
@@ -68,10 +77,8 @@ std::string json_quote(std::string_view text) {
       out += "\\t";
     } else if (c == '\r') {
       out += "\\r";
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
     } else {
-      out += c;
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
     }
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }

@@ -17,7 +17,7 @@ void Log::write(LogLevel level, std::string_view event,
       fmt::format(R"({{"time":"{}","level":"{}","event":{})", format_timestamp(SystemClock{}.now()),
                   names[static_cast<std::size_t>(level)], json_quote(event));
   for (const LogField& field : fields) {
-    line += fmt::format(",{}:{}", json_quote(field.key), json_quote(field.value));
+    line.append(",").append(json_quote(field.key)).append(":").append(json_quote(field.value));
   }
   line += "}\n";
   std::string_view rest = line;
