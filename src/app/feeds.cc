@@ -6,6 +6,7 @@
 
 #include "auth/token_record.h"
 #include "base/encoding.h"
+#include "base/ip_range.h"
 #include "store/records.h"
 
 namespace staithe::app {
@@ -13,6 +14,12 @@ namespace {
 
 constexpr std::size_t changes_per_read_max = 1000;
 constexpr std::chrono::seconds look_again_after{1};
+
+// One that cannot be read lets nobody in, rather than everybody: no packet comes from the broadcast
+// address (RFC 919 section 7).
+IpRange range_of(const std::string& text) {
+  return IpRange::parse(text).value_or(IpRange::parse("255.255.255.255").value());
+}
 
 gateway::Routing routing_of(const model::GatewaySpec& spec) {
   if (std::holds_alternative<model::HeaderBasedRouting>(spec.routing))
@@ -273,6 +280,9 @@ gateway::GatewayRoute Feeds::route_of(const model::Gateway& gateway) const {
   }
   if (gateway.spec.endpoint_configuration) {
     route.hosts = gateway.spec.endpoint_configuration->additional_dns;
+    for (const std::string& text : gateway.spec.endpoint_configuration->allowed_source_ip_ranges) {
+      route.sources.push_back(range_of(text));
+    }
   }
   if (const std::string& domain = settings_.domain; !domain.empty()) {
     route.hosts.push_back(to_lower(gateway.spec.name) + "." + gateway.spec.organization_id + "." +

@@ -255,7 +255,8 @@ std::string encode(const GatewaySpec& value) {
       {"id", value.id},       {"name", value.name},         {"organization", value.organization_id},
       {"zones", value.zones}, {"auth", encode_auth(value)}, {"routing", encode_routing(value)}};
   if (value.endpoint_configuration) {
-    json["endpoint"] = {{"dns", value.endpoint_configuration->additional_dns}};
+    json["endpoint"] = {{"dns", value.endpoint_configuration->additional_dns},
+                        {"sources", value.endpoint_configuration->allowed_source_ip_ranges}};
   }
   return json_text::dump(json);
 }
@@ -269,7 +270,9 @@ Result<void> decode(std::string_view text, GatewaySpec& value) {
     decode_auth(json.child("auth"), spec);
     decode_routing(json.child("routing"), spec);
     if (json.contains("endpoint")) {
-      read(json.child("endpoint"), "dns", spec.endpoint_configuration.emplace().additional_dns);
+      EndpointConfiguration& endpoint = spec.endpoint_configuration.emplace();
+      read(json.child("endpoint"), "dns", endpoint.additional_dns);
+      read(json.child("endpoint"), "sources", endpoint.allowed_source_ip_ranges);
     }
   });
 }

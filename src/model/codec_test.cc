@@ -60,7 +60,9 @@ GatewaySpec filled_gateway() {
                                        .enable_usage_reports = true,
                                        .enable_rate_limiting = true},
           .routing = HeaderBasedRouting{.header_name = "X-Model"},
-          .endpoint_configuration = EndpointConfiguration{.additional_dns = {"a.example"}},
+          .endpoint_configuration =
+              EndpointConfiguration{.additional_dns = {"a.example"},
+                                    .allowed_source_ip_ranges = {"192.0.2.0/24", "::1"}},
           .organization_id = "cw1a2b"};
 }
 

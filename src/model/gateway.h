@@ -39,6 +39,7 @@ struct PathBasedRouting {
 
 struct EndpointConfiguration {
   std::vector<std::string> additional_dns;
+  std::vector<std::string> allowed_source_ip_ranges;  // empty: every address
   bool operator==(const EndpointConfiguration&) const = default;
 };
 

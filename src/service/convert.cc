@@ -99,8 +99,10 @@ model::GatewaySpec gateway_spec(const Request& request) {
   }
   if (request.has_endpoint_configuration()) {
     const auto& names = request.endpoint_configuration().additional_dns();
+    const auto& sources = request.endpoint_configuration().allowed_source_ip_ranges();
     spec.endpoint_configuration =
-        model::EndpointConfiguration{.additional_dns = {names.begin(), names.end()}};
+        model::EndpointConfiguration{.additional_dns = {names.begin(), names.end()},
+                                     .allowed_source_ip_ranges = {sources.begin(), sources.end()}};
   }
   return spec;
 }
@@ -209,6 +211,9 @@ void to_message(const model::Gateway& gateway, pb::Gateway& message) {
     pb::EndpointConfiguration& drawn = *spec.mutable_endpoint_configuration();
     for (const std::string& name : from.endpoint_configuration->additional_dns) {
       drawn.add_additional_dns(name);
+    }
+    for (const std::string& range : from.endpoint_configuration->allowed_source_ip_ranges) {
+      drawn.add_allowed_source_ip_ranges(range);
     }
   }
   if (const auto* body = std::get_if<model::BodyBasedRouting>(&from.routing)) {

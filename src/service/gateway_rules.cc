@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "base/ip_range.h"
 #include "service/endpoints.h"
 #include "service/request_checks.h"
 #include "service/rules.h"
@@ -69,6 +70,22 @@ void check_endpoint_configuration(Violations& violations,
   }
 }
 
+void check_source_ip_ranges(Violations& violations,
+                            const pb::EndpointConfiguration& configuration) {
+  const std::string field = "endpointConfiguration.allowedSourceIpRanges";
+  const Texts& ranges = configuration.allowed_source_ip_ranges();
+  if (ranges.size() > source_ip_ranges_max) {
+    violations.add(field, fmt::format("must contain at most {} ranges", source_ip_ranges_max));
+  }
+  check_unique(violations, field, ranges);
+  for (int i = 0; i < ranges.size(); ++i) {
+    if (!IpRange::parse(ranges[i])) {
+      violations.add(element(field, i),
+                     "must be a range of IP addresses, such as 192.0.2.0/24, or a single one");
+    }
+  }
+}
+
 void check_body_routing(Violations& violations, const pb::BodyBasedRouting& routing) {
   const int api_type = routing.api_type();
   if (api_type == pb::BodyBasedRouting::API_TYPE_UNSPECIFIED) {
@@ -107,6 +124,7 @@ void check_spec(Violations& violations, const Request& request, std::string_view
   check_zones(violations, "zones", request.zones(), catalogue);
   check_auth(violations, request, options);
   check_endpoint_configuration(violations, request.endpoint_configuration());
+  check_source_ip_ranges(violations, request.endpoint_configuration());
   check_routing(violations, request);
 }
 

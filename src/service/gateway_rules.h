@@ -17,5 +17,6 @@ Result<void> validate(const pb::UpdateGatewayRequest& request, std::string_view 
 
 // Each name is one unique key of a transaction, so their number has a bound.
 inline constexpr int additional_dns_max = 100;
+inline constexpr int source_ip_ranges_max = 50;
 
 }  // namespace staithe::service

@@ -111,6 +111,27 @@ TEST(GatewayRules, additional_names_are_host_names_none_twice) {
             Lines{field + ": " + field + " must contain at most 100 names"});
 }
 
+TEST(GatewayRules, sources_are_ranges_of_addresses_none_twice) {
+  const std::string field = "endpointConfiguration.allowedSourceIpRanges";
+  const auto refused_ranges = [](const std::vector<std::string>& ranges) {
+    return refused([&ranges](Request& request) {
+      for (const std::string& range : ranges) {
+        request.mutable_endpoint_configuration()->add_allowed_source_ip_ranges(range);
+      }
+    });
+  };
+  EXPECT_EQ(refused_ranges({"192.0.2.0/24", "2001:db8::/32", "192.0.2.7", "::1"}), Lines{});
+  const std::string problem =
+      " must be a range of IP addresses, such as 192.0.2.0/24, or a single one";
+  EXPECT_EQ(refused_ranges({"10.0.0.0/33", "::/0", "example.com", "::/0"}),
+            (Lines{field + ": " + field + " must not contain duplicates",
+                   field + "[0]: " + field + "[0]" + problem,
+                   field + "[2]: " + field + "[2]" + problem}));
+  std::vector<std::string> many;
+  for (int i = 0; i <= source_ip_ranges_max; ++i) many.push_back("10.0.0." + std::to_string(i));
+  EXPECT_EQ(refused_ranges(many), Lines{field + ": " + field + " must contain at most 50 ranges"});
+}
+
 TEST(GatewayRules, each_routing_has_its_own_rules) {
   EXPECT_EQ(
       refused([](Request& request) { request.mutable_body_based_routing()->clear_api_type(); }),

@@ -91,3 +91,25 @@ def test_A09_a_viewer_who_writes_is_refused_in_every_protocol_and_changes_nothin
     assert served.get("deployments", served.deployment_id) == before
     with served.client() as api:
         assert len(api.get("/deployments").json()["items"]) == 1
+
+
+def test_addresses_outside_a_gateways_ranges_do_not_reach_it_from_the_change_on(served):
+    gateway = served.get("gateways", served.gateway_id)["spec"]
+
+    def allow(ranges):
+        with served.client() as api:
+            answer = api.patch(f"/gateways/{served.gateway_id}", json={
+                "id": gateway["id"], "name": gateway["name"], "coreWeaveAuth": {}, "bodyBasedRouting": gateway["bodyBasedRouting"],
+                "endpointConfiguration": {"allowedSourceIpRanges": ranges}})
+        assert answer.status_code == 200, answer.text
+
+    assert says_something(served, served.gateway_id, "meta/llama")
+    allow(["192.0.2.0/24", "2001:db8::/32"])
+    models = f"{served.url}/gateways/{served.gateway_id}/v1/models"
+    headers = {"Authorization": "Bearer viewer-token", "X-Forwarded-For": "192.0.2.1"}
+    refused = until(lambda: (answer := httpx.get(models, headers=headers, timeout=5)).status_code == 403 and answer, "the refusal")
+    assert "address" in refused.json()["error"]["message"]
+    allow(["192.0.2.0/24", "127.0.0.1"])
+    until(lambda: says_something(served, served.gateway_id, "meta/llama"), "an answer to an address that is allowed")
+    allow([])
+    until(lambda: says_something(served, served.gateway_id, "meta/llama"), "an answer without ranges")
