@@ -320,7 +320,7 @@ class Server {
     std::fflush(stdout);
     takeover_->place_in_line.reset();  // whoever was before us may go
 
-    stop_signal_.wait();
+    if (!is_hurried_) stop_signal_.wait();  // nobody told us to stop before we began
     const auto begin_drain = [&] {
       is_serving_.store(false, std::memory_order_release);
       health.set_serving(false);
@@ -490,7 +490,7 @@ class Server {
   ServedPorts served_;
   std::optional<Takeover> takeover_;
   bool is_alone_ = false;
-  bool is_hurried_ = false;     // told to stop twice
+  bool is_hurried_ = false;     // told to stop while we waited for something else
   model::Catalogue catalogue_;  // of what is there at the start
   std::unique_ptr<store::Store> store_;
   std::unique_ptr<runtime::Driver> driver_;

@@ -105,11 +105,11 @@ class Caller:
         return self.outcomes
 
 
-def start_next(former, *flags):
-    """Starts a server that waits for the other. Its `ready` line is read by follow()."""
-    following = Server(former.data, *flags)
+def start_next(former, *flags, emulate=True):
+    """Starts a server that waits for the other. Its `ready` line is left to the test."""
+    following = Server(former.data, *flags, emulate=emulate)
     following.process = subprocess.Popen(
-        [BINARY, "serve", "--emulate", "--listen", f"127.0.0.1:{former.port}", "--data", str(former.data),
+        [BINARY, "serve", *(["--emulate"] if emulate else []), "--listen", f"127.0.0.1:{former.port}", "--data", str(former.data),
          "--bootstrap-token", "admin-token=cw1a2b:admin", *flags],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     threading.Thread(target=following._read_log, args=(following.process.stderr,), daemon=True).start()
@@ -209,3 +209,24 @@ def test_a_follower_that_dies_leaves_the_former_to_drain(served, following):
     assert served.process.wait(10) == 0
     with pytest.raises(OSError):
         socket.create_connection(("127.0.0.1", served.port), timeout=1)
+
+
+def test_a_follower_that_is_told_to_stop_before_it_serves_stops(make_server, tmp_path):
+    config = tmp_path / "staithe.toml"
+    config.write_text('[[nodes]]\nzone = "US-LAB-01A"\ninstance_type = "gb200-4x"\ngpus = 4\n')
+    former = make_server("--config", str(config), emulate=False).start()
+    loading = {"engine": "simulated", "version": "1.0.0", "engineConfig": {"load-delay-ms": "60000"}}
+    former.create_deployment(former.create_gateway()["spec"]["id"], runtime=loading)
+    until(former.engines, "an engine that loads, for which the follower waits a while")
+    follower = start_next(former, "--config", str(config), "--takeover-timeout", "60000", emulate=False)
+    try:
+        until(lambda: is_waiting(follower), "standing in line")
+        former.process.send_signal(signal.SIGTERM)
+        lock = former.data / "staithe.db.lock"
+        until(lambda: lock.read_text().strip() == str(follower.process.pid), "taking over")
+        follower.process.send_signal(signal.SIGTERM)
+        assert follower.process.wait(10) == 0
+        assert former.process.wait(10) == 0
+    finally:
+        if follower.process.poll() is None:
+            follower.kill()
