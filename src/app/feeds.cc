@@ -35,23 +35,6 @@ gateway::LimitRule rule_of(const model::Limit& limit) {
           .models = limit.models};
 }
 
-// Takes what a record says now (nothing: it is gone). Most changes of a record are news of its
-// status, which no route is made of.
-template <typename Table, typename T>
-void put_in(Table& table, const model::Id& id, std::optional<T> after, bool& is_changed) {
-  const auto found = table.find(id);
-  if (!after) {
-    is_changed |= found != table.end();
-    table.erase(id);
-  } else if (found == table.end()) {
-    table.emplace(id, *std::move(after));
-    is_changed = true;
-  } else if (found->second != *after) {
-    found->second = *std::move(after);
-    is_changed = true;
-  }
-}
-
 }  // namespace
 
 Feeds::Feeds(const Clock& clock, store::Store& store, auth::TokenTable& tokens,
@@ -97,12 +80,7 @@ void Feeds::stop() {
 void Feeds::serving(const model::Id& deployment_id,
                     std::vector<reconcile::ServingReplica> replicas) {
   const std::lock_guard lock(mutex_);
-  if (replicas.empty()) {
-    serving_.erase(deployment_id);
-  } else {
-    serving_[deployment_id] = std::move(replicas);
-  }
-  is_serving_changed_ = true;
+  new_serving_[deployment_id] = std::move(replicas);
   is_woken_ = true;
   wake_.notify_one();
 }
@@ -111,7 +89,8 @@ bool Feeds::is_drained(const model::Id& replica_id) const {
   std::uint64_t generation = 0;
   {
     const std::lock_guard lock(mutex_);
-    if (is_serving_changed_ || published_replicas_.contains(replica_id)) return false;
+    const auto found = is_chosen_from_.find(replica_id);
+    if (!new_serving_.empty() || (found != is_chosen_from_.end() && found->second)) return false;
     generation = published_generation_;
   }
   return routes_.is_adopted(generation) && routes_.in_flight(replica_id) == 0;
@@ -119,7 +98,7 @@ bool Feeds::is_drained(const model::Id& replica_id) const {
 
 bool Feeds::is_routed(const model::Id& replica_id) const {
   const std::lock_guard lock(mutex_);
-  return known_replicas_.contains(replica_id);
+  return is_chosen_from_.contains(replica_id);
 }
 
 std::optional<reconcile::DemandReading> Feeds::demand(const model::Id& deployment_id) const {
@@ -152,6 +131,13 @@ void Feeds::run() {
 }
 
 Result<void> Feeds::refresh() {
+  Result<void> followed = follow_store();
+  // Engines come and go whether or not the store answers.
+  publish_routes();
+  return followed;
+}
+
+Result<void> Feeds::follow_store() {
   while (true) {
     TRY_ASSIGN(const store::Changes changes, store_.changes_since(revision_, changes_per_read_max));
     if (changes.lost) {
@@ -164,12 +150,6 @@ Result<void> Feeds::refresh() {
   }
   if (are_tokens_stale_) TRY(publish_tokens());
   if (are_limits_stale_) TRY(publish_limits());
-  bool is_serving_changed = false;
-  {
-    const std::lock_guard lock(mutex_);
-    is_serving_changed = is_serving_changed_;
-  }
-  if (are_routes_stale_ || is_serving_changed) publish_routes();
   return {};
 }
 
@@ -199,9 +179,15 @@ Result<void> Feeds::reload() {
   if (unreadable) return *std::move(unreadable);
   gateways_ = std::move(gateways);
   deployments_ = std::move(deployments);
+  deployments_at_.clear();
+  for (const auto& [id, deployment] : deployments_) {
+    for (const model::Id& gateway_id : deployment.gateway_ids) {
+      deployments_at_[gateway_id].insert(id);
+    }
+  }
   are_tokens_stale_ = true;
   are_limits_stale_ = true;
-  are_routes_stale_ = true;
+  are_all_stale_ = true;
   revision_ = changes.revision;
   return {};
 }
@@ -213,14 +199,53 @@ Result<void> Feeds::take(const store::Change& change) {
     are_limits_stale_ = true;
   } else if (change.kind == store::Kind::gateway) {
     TRY_ASSIGN(const auto gateway, store::get_gateway(store_, change.id));
-    put_in(gateways_, change.id, gateway ? std::optional(route_of(gateway->value)) : std::nullopt,
-           are_routes_stale_);
+    take_gateway(change.id, gateway ? std::optional(route_of(gateway->value)) : std::nullopt);
   } else if (change.kind == store::Kind::deployment) {
     TRY_ASSIGN(const auto deployment, store::get_deployment(store_, change.id));
-    put_in(deployments_, change.id,
-           deployment ? std::optional(routed(deployment->value)) : std::nullopt, are_routes_stale_);
+    take_deployment(change.id,
+                    deployment ? std::optional(routed(deployment->value)) : std::nullopt);
   }
   return {};
+}
+
+// Most changes of a record are news of its status, which no route is made of.
+void Feeds::take_gateway(const model::Id& id, std::optional<gateway::GatewayRoute> after) {
+  const auto found = gateways_.find(id);
+  if (after ? found != gateways_.end() && found->second == *after : found == gateways_.end()) {
+    return;
+  }
+  stale_gateways_.insert(id);
+  if (after) {
+    gateways_.insert_or_assign(id, *std::move(after));
+  } else {
+    gateways_.erase(found);
+  }
+}
+
+void Feeds::take_deployment(const model::Id& id, std::optional<RoutedDeployment> after) {
+  const auto found = deployments_.find(id);
+  if (after ? found != deployments_.end() && found->second == *after
+            : found == deployments_.end()) {
+    return;
+  }
+  stale_deployments_.insert(id);
+  if (found != deployments_.end()) {
+    for (const model::Id& gateway_id : found->second.gateway_ids) {
+      const auto at = deployments_at_.find(gateway_id);
+      at->second.erase(id);
+      if (at->second.empty()) deployments_at_.erase(at);
+      stale_gateways_.insert(gateway_id);
+    }
+  }
+  if (!after) {
+    deployments_.erase(found);
+    return;
+  }
+  for (const model::Id& gateway_id : after->gateway_ids) {
+    deployments_at_[gateway_id].insert(id);
+    stale_gateways_.insert(gateway_id);
+  }
+  deployments_.insert_or_assign(id, *std::move(after));
 }
 
 Result<void> Feeds::publish_tokens() {
@@ -304,45 +329,92 @@ Feeds::RoutedDeployment Feeds::routed(const model::Deployment& deployment) {
 }
 
 void Feeds::publish_routes() {
-  std::map<model::Id, std::vector<reconcile::ServingReplica>> serving;
+  take_serving();
+  if (!are_all_stale_ && stale_gateways_.empty() && stale_deployments_.empty()) return;
+  if (are_all_stale_) {
+    published_.clear();
+    for (const auto& [id, gateway] : gateways_) rebuild(id);
+  } else {
+    for (const model::Id& id : stale_gateways_) rebuild(id);
+  }
+  gateway::GatewayRoutes table;
+  table.reserve(published_.size());
+  for (const auto& [id, route] : published_) table.push_back(route);
+  const std::uint64_t generation = routes_.publish(table);
+
   {
     const std::lock_guard lock(mutex_);
-    serving = serving_;
-    is_serving_changed_ = false;
-  }
-  std::set<model::Id> known;
-  for (const auto& [id, replicas] : serving) {
-    for (const reconcile::ServingReplica& replica : replicas) known.insert(replica.id);
-  }
-  std::set<model::Id> replicas;
-  std::map<model::Id, gateway::GatewayRoute> routes = gateways_;
-  for (const auto& [id, deployment] : deployments_) {
-    if (deployment.route.is_disabled) continue;
-    gateway::DeploymentRoute route = deployment.route;
-    if (const auto found = serving.find(id); found != serving.end()) {
-      for (const reconcile::ServingReplica& replica : found->second) {
-        if (replica.is_draining) continue;
-        route.ready_replicas.push_back(
-            {.id = replica.id, .endpoint = {.host = replica.host, .port = replica.port}});
-        replicas.insert(replica.id);
-      }
+    if (are_all_stale_) {
+      is_chosen_from_.clear();
+      replicas_of_.clear();
+      for (const auto& [id, replicas] : serving_) note_replicas(id);
+    } else {
+      for (const model::Id& id : stale_deployments_) note_replicas(id);
     }
-    for (const model::Id& gateway_id : deployment.gateway_ids) {
-      if (const auto found = routes.find(gateway_id); found != routes.end()) {
-        found->second.deployments.push_back(route);
-      }
-    }
+    published_generation_ = generation;
   }
-  std::vector<gateway::GatewayRoute> table;
-  table.reserve(routes.size());
-  for (auto& [id, route] : routes) table.push_back(std::move(route));
-  const std::uint64_t generation = routes_.publish(std::move(table));
-  are_routes_stale_ = false;
+  stale_gateways_.clear();
+  stale_deployments_.clear();
+  are_all_stale_ = false;
+}
 
-  const std::lock_guard lock(mutex_);
-  published_replicas_ = std::move(replicas);
-  known_replicas_ = std::move(known);
-  published_generation_ = generation;
+void Feeds::take_serving() {
+  decltype(new_serving_) news;
+  {
+    const std::lock_guard lock(mutex_);
+    news.swap(new_serving_);
+  }
+  for (auto& [id, replicas] : news) {
+    stale_deployments_.insert(id);
+    if (const auto found = deployments_.find(id); found != deployments_.end()) {
+      stale_gateways_.insert(found->second.gateway_ids.begin(), found->second.gateway_ids.end());
+    }
+    if (replicas.empty()) {
+      serving_.erase(id);
+    } else {
+      serving_.insert_or_assign(id, std::move(replicas));
+    }
+  }
+}
+
+void Feeds::rebuild(const model::Id& gateway_id) {
+  const auto gateway = gateways_.find(gateway_id);
+  if (gateway == gateways_.end()) {
+    published_.erase(gateway_id);
+    return;
+  }
+  auto route = std::make_shared<gateway::GatewayRoute>(gateway->second);
+  if (const auto at = deployments_at_.find(gateway_id); at != deployments_at_.end()) {
+    for (const model::Id& id : at->second) {
+      const gateway::DeploymentRoute& known = deployments_.at(id).route;
+      if (known.is_disabled) continue;
+      gateway::DeploymentRoute& deployment = route->deployments.emplace_back(known);
+      const auto serving = serving_.find(id);
+      if (serving == serving_.end()) continue;
+      for (const reconcile::ServingReplica& replica : serving->second) {
+        if (replica.is_draining) continue;
+        deployment.ready_replicas.push_back(
+            {.id = replica.id, .endpoint = {.host = replica.host, .port = replica.port}});
+      }
+    }
+  }
+  published_.insert_or_assign(gateway_id, std::move(route));
+}
+
+// Under the lock.
+void Feeds::note_replicas(const model::Id& deployment_id) {
+  if (const auto before = replicas_of_.find(deployment_id); before != replicas_of_.end()) {
+    for (const model::Id& id : before->second) is_chosen_from_.erase(id);
+    replicas_of_.erase(before);
+  }
+  const auto serving = serving_.find(deployment_id);
+  if (serving == serving_.end()) return;
+  const auto deployment = deployments_.find(deployment_id);
+  const bool is_served = deployment != deployments_.end() && !deployment->second.route.is_disabled;
+  for (const reconcile::ServingReplica& replica : serving->second) {
+    is_chosen_from_[replica.id] = is_served && !replica.is_draining;
+    replicas_of_[deployment_id].push_back(replica.id);
+  }
 }
 
 }  // namespace staithe::app

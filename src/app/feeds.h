@@ -30,7 +30,8 @@ namespace staithe::app {
 // last snapshots in force.
 //
 // Woken by the store and by serving(); also looks at the feed every second, because another process
-// (`staithe token`) may have written.
+// (`staithe token`) may have written. A change costs what its gateways have of deployments, however
+// many others there are.
 class Feeds {
  public:
   struct Settings {
@@ -74,11 +75,17 @@ class Feeds {
 
   void run();
   Result<void> refresh();
+  Result<void> follow_store();
   Result<void> reload();
   Result<void> take(const store::Change& change);
+  void take_gateway(const model::Id& id, std::optional<gateway::GatewayRoute> after);
+  void take_deployment(const model::Id& id, std::optional<RoutedDeployment> after);
   Result<void> publish_tokens();
   Result<void> publish_limits();
   void publish_routes();
+  void take_serving();
+  void rebuild(const model::Id& gateway_id);
+  void note_replicas(const model::Id& deployment_id);
   gateway::GatewayRoute route_of(const model::Gateway& gateway) const;
   static RoutedDeployment routed(const model::Deployment& deployment);
 
@@ -93,20 +100,27 @@ class Feeds {
 
   // Of the feed's thread (and start()).
   std::uint64_t revision_ = 0;
-  std::map<model::Id, gateway::GatewayRoute> gateways_;          // without their deployments
-  std::unordered_map<model::Id, RoutedDeployment> deployments_;  // there may be very many
+  std::map<model::Id, gateway::GatewayRoute> gateways_;                // without their deployments
+  std::unordered_map<model::Id, RoutedDeployment> deployments_;        // there may be very many
+  std::unordered_map<model::Id, std::set<model::Id>> deployments_at_;  // by gateway
+  std::unordered_map<model::Id, std::vector<reconcile::ServingReplica>> serving_;
+  // What is in force, and what of it has changed since it was made.
+  std::map<model::Id, std::shared_ptr<const gateway::GatewayRoute>> published_;
+  std::set<model::Id> stale_gateways_;
+  std::set<model::Id> stale_deployments_;
+  bool are_all_stale_ = false;
   bool are_tokens_stale_ = false;
   bool are_limits_stale_ = false;
-  bool are_routes_stale_ = false;
 
   mutable std::mutex mutex_;  // guards what follows
   std::condition_variable wake_;
   bool is_woken_ = false;
   bool is_stopping_ = false;
-  std::map<model::Id, std::vector<reconcile::ServingReplica>> serving_;
-  bool is_serving_changed_ = false;
-  std::set<model::Id> published_replicas_;  // those in the newest table
-  std::set<model::Id> known_replicas_;      // and those that drained when it was made
+  std::map<model::Id, std::vector<reconcile::ServingReplica>> new_serving_;  // not yet published
+  // Serving replicas as the newest table has them: whether they are in it, or drained when it was
+  // made.
+  std::unordered_map<model::Id, bool> is_chosen_from_;
+  std::unordered_map<model::Id, std::vector<model::Id>> replicas_of_;  // of is_chosen_from_
   std::uint64_t published_generation_ = 0;
 
   std::unique_ptr<store::Store::Subscription> subscription_;

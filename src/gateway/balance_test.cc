@@ -213,7 +213,8 @@ class Choose : public ::testing::Test {
     }
     const RouteParts parts{
         .loads = loads_, .demands = demands_, .queues = queues_, .metrics = gateway_metrics_};
-    table_ = std::make_unique<RouteTable>(std::vector{route}, parts, table_.get());
+    table_ = std::make_unique<RouteTable>(
+        GatewayRoutes{std::make_shared<const GatewayRoute>(std::move(route))}, parts, table_.get());
     return *table_->find_by_id("gw")->find_model("m");
   }
   std::map<std::string, int> picks(const ServedModel& model, int count) {

@@ -19,22 +19,16 @@ Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
       options_(options),
       client_(loop),
       chooser_(routes.affinity(), options.choose),
-      reader_(routes, loop,
-              [this](const RouteTable& old_table, const RouteTable& new_table) {
-                take_routes(old_table, new_table);
-              }),
+      reader_(routes, loop, [this](const RouteTable& table) { take_routes(table); }),
       hints_poller_(loop, client_, reader_, options.engine_metrics_interval),
       model_cards_(loop, client_, reader_, options.model_cards_interval),
       phases_(loop, metrics) {
   if (options_.usage != nullptr) usage_.emplace(*options_.usage);
 }
 
-void Gateway::take_routes(const RouteTable& old_table, const RouteTable& new_table) {
+void Gateway::take_routes(const RouteTable& table) {
   // Connections to replicas that are gone serve nobody.
-  const auto& kept = new_table.endpoints();
-  for (const net::Endpoint& endpoint : old_table.endpoints()) {
-    if (!std::binary_search(kept.begin(), kept.end(), endpoint)) client_.forget(endpoint);
-  }
+  for (const net::Endpoint& endpoint : table.endpoints_gone()) client_.forget(endpoint);
   // Who is sent, answered or queued elsewhere leaves the set, but lives on until this turn is over.
   const std::vector<ProxyExchange*> waiting(waiting_.begin(), waiting_.end());
   std::set<DeploymentQueue*> with_room;

@@ -39,7 +39,7 @@ class Gateway final : public net::RequestRouter {
  private:
   friend class ProxyExchange;
 
-  void take_routes(const RouteTable& old_table, const RouteTable& new_table);
+  void take_routes(const RouteTable& table);
 
   const Clock& clock_;
   Random& random_;

@@ -50,6 +50,9 @@ struct GatewayRoute {
   std::vector<DeploymentRoute> deployments;
   bool operator==(const GatewayRoute&) const = default;
 };
+// Everything that is served. What is the same object as in the table before was not changed and is
+// not built anew, so that a table costs what it changes.
+using GatewayRoutes = std::vector<std::shared_ptr<const GatewayRoute>>;
 
 struct StringHash {
   using is_transparent = void;
@@ -93,6 +96,10 @@ struct ServedGateway {
   StringMap<ServedModel> models;
   std::string model_list;  // the answer to GET /v1/models while no engine has added to it
   RequestCounters* undecided = nullptr;
+  std::vector<std::string> hosts;        // folded
+  std::vector<net::Endpoint> endpoints;  // of its replicas; sorted, without repeats
+  std::size_t deployment_count = 0;
+  std::shared_ptr<const GatewayRoute> source;  // what it was built from
 
   const ServedModel* find_model(std::string_view name) const;
   bool may_come_from(std::string_view peer_address) const;
@@ -106,13 +113,13 @@ struct RouteParts {
   GatewayMetrics& metrics;
 };
 
-// Everything the data plane may serve at one moment. Immutable; loops share it.
+// Everything the data plane may serve at one moment. Immutable; loops share it, and tables share
+// the gateways that did not change from one to the next.
 class RouteTable {
  public:
   RouteTable() = default;
   // `previous` hands on what outlives a table. Of two gateways with one host name the first wins.
-  RouteTable(std::vector<GatewayRoute> gateways, const RouteParts& parts,
-             const RouteTable* previous);
+  RouteTable(const GatewayRoutes& gateways, const RouteParts& parts, const RouteTable* previous);
   RouteTable(const RouteTable&) = delete;
   RouteTable& operator=(const RouteTable&) = delete;
 
@@ -127,13 +134,19 @@ class RouteTable {
   void for_each_model(const std::function<void(const ServedModel&)>& visit) const;
   void for_each_deployment(const std::function<void(const ServedDeployment&)>& visit) const;
 
-  // All replicas' endpoints, sorted, without repeats.
-  const std::vector<net::Endpoint>& endpoints() const { return endpoints_; }
+  // Those that gateways of the table before had, and the same gateways have no longer.
+  const std::vector<net::Endpoint>& endpoints_gone() const { return endpoints_gone_; }
+  std::size_t deployment_count() const { return deployment_count_; }
+  // Of gateways that were not taken over from the table before.
+  std::size_t built_deployment_count() const { return built_deployment_count_; }
 
  private:
-  StringMap<ServedGateway> by_id_;
-  StringMap<const ServedGateway*> by_host_;
-  std::vector<net::Endpoint> endpoints_;
+  // Keys are texts of the gateways.
+  std::unordered_map<std::string_view, std::shared_ptr<const ServedGateway>> by_id_;
+  std::unordered_map<std::string_view, const ServedGateway*> by_host_;
+  std::vector<net::Endpoint> endpoints_gone_;
+  std::size_t deployment_count_ = 0;
+  std::size_t built_deployment_count_ = 0;
 };
 
 }  // namespace staithe::gateway

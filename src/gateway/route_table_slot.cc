@@ -21,23 +21,28 @@ RouteTableSlot::RouteTableSlot(Metrics& metrics, std::size_t affinity_bytes_max)
       affinity_(affinity_bytes_max),
       current_(std::make_shared<const RouteTable>()) {}
 
-std::uint64_t RouteTableSlot::publish(std::vector<GatewayRoute> gateways) {
+std::uint64_t RouteTableSlot::publish(const GatewayRoutes& gateways) {
   const std::lock_guard lock(mutex_);
   current_ = std::make_shared<const RouteTable>(
-      std::move(gateways),
+      gateways,
       RouteParts{.loads = loads_, .demands = demands_, .queues = queues_, .metrics = metrics_},
       current_.get());
-  loads_.forget_unused();
-  demands_.forget_unused();
-  queues_.forget_unused();
   const std::uint64_t generation = ++generation_;
   for (const Subscriber& subscriber : subscribers_) {
     subscriber.loop->post(
         [copy = subscriber.copy, table = with_own_count(current_), generation]() mutable {
-          const auto old_table = std::exchange(copy->table, std::move(table));
+          copy->table = std::move(table);
           copy->generation.store(generation, std::memory_order_release);
-          if (copy->on_change) copy->on_change(*old_table, *copy->table);
+          if (copy->on_change) copy->on_change(*copy->table);
         });
+  }
+  // Looking through all of them is done once per so many changes as there are of them.
+  built_since_forgetting_ += current_->built_deployment_count() + 1;
+  if (built_since_forgetting_ >= current_->deployment_count()) {
+    built_since_forgetting_ = 0;
+    loads_.forget_unused();
+    demands_.forget_unused();
+    queues_.forget_unused();
   }
   return generation;
 }
@@ -50,9 +55,8 @@ bool RouteTableSlot::is_adopted(std::uint64_t generation) const {
          });
 }
 
-RouteTableReader::RouteTableReader(
-    RouteTableSlot& slot, net::EventLoop& loop,
-    std::function<void(const RouteTable&, const RouteTable&)> on_change)
+RouteTableReader::RouteTableReader(RouteTableSlot& slot, net::EventLoop& loop,
+                                   std::function<void(const RouteTable&)> on_change)
     : slot_(slot), copy_(std::make_shared<RouteTableSlot::LoopCopy>()) {
   copy_->on_change = std::move(on_change);
   const std::lock_guard lock(slot_.mutex_);

@@ -28,7 +28,7 @@ class RouteTableSlot {
   RouteTableSlot& operator=(const RouteTableSlot&) = delete;
 
   // Replaces everything that is served. The number says which table this is.
-  std::uint64_t publish(std::vector<GatewayRoute> gateways);
+  std::uint64_t publish(const GatewayRoutes& gateways);
   // True once every loop chooses from this table or a later one: from then on a replica that the
   // table left out gets no new request, and in_flight() of it only falls.
   bool is_adopted(std::uint64_t generation) const;
@@ -47,7 +47,7 @@ class RouteTableSlot {
   friend class RouteTableReader;
   struct LoopCopy {
     std::shared_ptr<const RouteTable> table;  // of the loop's thread
-    std::function<void(const RouteTable& old_table, const RouteTable& new_table)> on_change;
+    std::function<void(const RouteTable& table)> on_change;
     std::atomic<std::uint64_t> generation{0};
   };
   struct Subscriber {
@@ -63,15 +63,17 @@ class RouteTableSlot {
   mutable std::mutex mutex_;  // guards what follows
   std::shared_ptr<const RouteTable> current_;
   std::uint64_t generation_ = 0;
+  std::size_t built_since_forgetting_ = 0;  // deployments
   std::vector<Subscriber> subscribers_;
 };
 
 // One loop's view of the slot. Made and destroyed before its loop; read on the loop's thread.
 class RouteTableReader {
  public:
-  // `on_change` runs on the loop whenever a table took the place of another.
+  // `on_change` runs on the loop for each table that took the place of the one before; none is left
+  // out.
   RouteTableReader(RouteTableSlot& slot, net::EventLoop& loop,
-                   std::function<void(const RouteTable&, const RouteTable&)> on_change);
+                   std::function<void(const RouteTable&)> on_change);
   ~RouteTableReader();
   RouteTableReader(const RouteTableReader&) = delete;
   RouteTableReader& operator=(const RouteTableReader&) = delete;

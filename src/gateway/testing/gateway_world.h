@@ -232,9 +232,12 @@ class GatewayWorld {
     return route.deployments.emplace_back(DeploymentRoute{.id = id});
   }
   void publish() {
-    std::vector<GatewayRoute> gateways = other_gateways;
-    gateways.push_back(route);
-    const auto generation = slot_.publish(std::move(gateways));
+    GatewayRoutes gateways;
+    for (const GatewayRoute& other : other_gateways) {
+      gateways.push_back(std::make_shared<const GatewayRoute>(other));
+    }
+    gateways.push_back(std::make_shared<const GatewayRoute>(route));
+    const auto generation = slot_.publish(gateways);
     CHECK(until([&] { return slot_.is_adopted(generation); }));
   }
 

@@ -208,13 +208,13 @@ class Readers::Snapshot {
     while ((outcome = query.step()) == SQLITE_ROW) read_record(query, records.emplace_back());
     if (outcome != SQLITE_DONE) return failure(outcome);
     if (records.empty()) return records;
-    std::unordered_map<std::string_view, Record*> by_id;
-    by_id.reserve(records.size());
-    for (Record& record : records) by_id.emplace(record.id, &record);
+    std::unordered_map<std::string_view, Record*> record_of;
+    record_of.reserve(records.size());
+    for (Record& record : records) record_of.emplace(record.id, &record);
     Query keys(*connection_, keys_of_kind, number(kind));
     while ((outcome = keys.step()) == SQLITE_ROW) {
-      const auto holder = by_id.find(keys.view(0));
-      if (holder == by_id.end()) continue;  // of another organization
+      const auto holder = record_of.find(keys.view(0));
+      if (holder == record_of.end()) continue;  // of another organization
       holder->second->keys.push_back({keys.text(1), keys.text(2)});
     }
     if (outcome != SQLITE_DONE) return failure(outcome);
