@@ -14,8 +14,11 @@
 namespace staithe::bench {
 namespace {
 
+constexpr std::string_view number_place = "000000000000";
+
 std::string request_body(const LoadOptions& options) {
   std::string prompt = StreamPlan{options.chunk_count, options.interval_ms}.to_prompt();
+  if (options.are_prompts_unique) prompt += number_place;
   prompt.resize(std::max(prompt.size(), options.prompt_bytes), 'p');
   nlohmann::ordered_json body{{"model", "bench"},
                               {"messages", {{{"role", "user"}, {"content", prompt}}}},
@@ -52,9 +55,10 @@ class Load::Request final : public net::ClientHandler {
     request.target = load.options_.path;
     request.headers.add("Content-Type", "application/json");
     if (!load.options_.token.empty()) request.headers.add("Authorization", load.authorization_);
-    request.body = {net::BodyFraming::Kind::length, load.body_.size()};
+    const std::string& body = load.next_body();
+    request.body = {net::BodyFraming::Kind::length, body.size()};
     exchange_ = load.client_.start(load.options_.target, request, {}, *this);
-    exchange_->send_body(load.body_);
+    exchange_->send_body(body);
     exchange_->finish_body();
   }
 
@@ -99,6 +103,7 @@ Load::Load(net::EventLoop& loop, LoadOptions options)
       client_(loop, limits),
       options_(std::move(options)),
       body_(request_body(options_)),
+      number_at_(body_.find(number_place)),
       authorization_("Bearer " + options_.token) {}
 
 Load::~Load() {
@@ -128,6 +133,7 @@ void Load::wait_for_next_arrival() {
 void Load::on_ready(std::uint32_t /*epoll_events*/) {
   std::uint64_t expirations = 0;
   if (::read(arrival_timer_.get(), &expirations, sizeof expirations) < 0) return;
+  if (started_count_ >= options_.request_count) return;
   start_request(next_arrival_);
   if (started_count_ < options_.request_count) wait_for_next_arrival();
 }
@@ -140,6 +146,14 @@ void Load::start_request(Instant due) {
   ++started_count_;
   auto request = std::make_unique<Request>(*this, due);
   running_.emplace(request.get(), std::move(request));
+}
+
+const std::string& Load::next_body() {
+  if (options_.are_prompts_unique) {
+    const std::string digits = std::to_string(started_count_);
+    body_.replace(number_at_ + number_place.size() - digits.size(), digits.size(), digits);
+  }
+  return body_;
 }
 
 void Load::finished(Request& request, bool is_good) {

@@ -23,6 +23,7 @@ struct LoadOptions {
   std::uint64_t chunk_count = 0;     // 0: no stream
   std::int64_t interval_ms = 0;
   std::size_t prompt_bytes = 1200;
+  bool are_prompts_unique = false;
   bool is_rewritten = false;  // the peer makes answers of its own: RewrittenAnswer
 };
 
@@ -34,6 +35,8 @@ class Load final : private net::FdHandler {
   ~Load() override;
 
   void start();
+  // Done is what was sent so far.
+  void send_no_more() { options_.request_count = started_count_; }
   bool is_done() const { return done_count_ + failed_count_ >= options_.request_count; }
   std::size_t streaming_count() const { return first_byte_us_.size(); }
   // One line of JSON.
@@ -47,11 +50,13 @@ class Load final : private net::FdHandler {
   void start_request(Instant due);
   void start_next_of_closed_loop();
   void finished(Request& request, bool is_good);
+  const std::string& next_body();
 
   net::EventLoop& loop_;
   net::HttpClient client_;
   LoadOptions options_;
   std::string body_;
+  std::size_t number_at_;  // in body_: where a prompt's own number goes
   std::string authorization_;
   UniqueFd arrival_timer_;  // the loop's own timers count in milliseconds
   Instant next_arrival_;
