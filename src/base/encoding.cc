@@ -55,8 +55,14 @@ bool is_plain_in_json(char c) {
 }  // namespace
 
 std::string json_quote(std::string_view text) {
-  std::string out = "\"";
+  std::string out;
   out.reserve(text.size() + 2);
+  append_json_quoted(out, text);
+  return out;
+}
+
+void append_json_quoted(std::string& out, std::string_view text) {
+  out += '"';
   while (!text.empty()) {
     const auto plain_end = std::find_if_not(text.begin(), text.end(), is_plain_in_json);
     out.append(text.begin(), plain_end);
@@ -83,7 +89,6 @@ std::string json_quote(std::string_view text) {
     text.remove_prefix(std::max<std::size_t>(length, 1));
   }
   out += '"';
-  return out;
 }
 
 bool is_utf8(std::string_view text) {
@@ -192,9 +197,9 @@ std::string to_upper(std::string_view text) {
 }
 
 bool equals_ignoring_case(std::string_view left, std::string_view right) {
-  return left.size() == right.size() &&
-         std::equal(left.begin(), left.end(), right.begin(),
-                    [](char a, char b) { return lower(a) == lower(b); });
+  if (left.size() != right.size()) return false;
+  return left == right || std::equal(left.begin(), left.end(), right.begin(),
+                                     [](char a, char b) { return lower(a) == lower(b); });
 }
 
 }  // namespace staithe

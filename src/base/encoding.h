@@ -9,6 +9,7 @@ namespace staithe {
 // `text` as a JSON string with its quotes (RFC 8259 section 7). Bytes that are not UTF-8 become
 // U+FFFD, so that the result is always valid JSON.
 std::string json_quote(std::string_view text);
+void append_json_quoted(std::string& out, std::string_view text);
 
 // True when `text` is well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms).
 bool is_utf8(std::string_view text);

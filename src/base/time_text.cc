@@ -1,7 +1,5 @@
 #include "base/time_text.h"
 
-#include <fmt/format.h>
-
 #include <optional>
 
 namespace staithe {
@@ -90,25 +88,44 @@ std::optional<Timestamp> parse(std::string_view text) {
                    offset};
 }
 
+// `value` in decimal with leading zeros.
+void append_digits(std::string& out, std::int64_t value, std::size_t count) {
+  const std::size_t start = out.size();
+  out.append(count, '0');
+  for (std::size_t at = start + count; at > start; value /= 10) {
+    out[--at] = static_cast<char>('0' + value % 10);
+  }
+}
+
 }  // namespace
 
-std::string format_timestamp(Timestamp time) {
+void append_timestamp(std::string& out, Timestamp time) {
   using namespace std::chrono;
   const auto days = floor<std::chrono::days>(time);
   const year_month_day date{days};
   const hh_mm_ss clock{time - days};
   const auto micros = clock.subseconds().count();
-  std::string text =
-      fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}", static_cast<int>(date.year()),
-                  static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
-                  clock.hours().count(), clock.minutes().count(), clock.seconds().count());
-  if (micros == 0) {
-    text += 'Z';
-  } else if (micros % 1000 == 0) {
-    text += fmt::format(".{:03}Z", micros / 1000);
-  } else {
-    text += fmt::format(".{:06}Z", micros);
+  append_digits(out, static_cast<int>(date.year()), 4);
+  out += '-';
+  append_digits(out, static_cast<unsigned>(date.month()), 2);
+  out += '-';
+  append_digits(out, static_cast<unsigned>(date.day()), 2);
+  out += 'T';
+  append_digits(out, clock.hours().count(), 2);
+  out += ':';
+  append_digits(out, clock.minutes().count(), 2);
+  out += ':';
+  append_digits(out, clock.seconds().count(), 2);
+  if (micros != 0) {
+    out += '.';
+    append_digits(out, micros % 1000 == 0 ? micros / 1000 : micros, micros % 1000 == 0 ? 3 : 6);
   }
+  out += 'Z';
+}
+
+std::string format_timestamp(Timestamp time) {
+  std::string text;
+  append_timestamp(text, time);
   return text;
 }
 

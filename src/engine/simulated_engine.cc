@@ -9,6 +9,7 @@
 #include <span>
 
 #include "base/encoding.h"
+#include "base/free_memory.h"
 #include "engine/request.h"
 #include "engine/text.h"
 
@@ -152,7 +153,7 @@ class GenerationExchange final : public ShortExchange {
 
   void on_request_end() override {
     auto request = parse_generation(body_, surface_, engine_.options_);
-    body_ = {};
+    free_memory(body_);
     if (!request) return refuse(request.error());
     request_ = *std::move(request);
     if (fault_.kind == Fault::Kind::status) {

@@ -22,7 +22,8 @@ Gateway::Gateway(net::EventLoop& loop, const Clock& clock, Random& random,
       reader_(routes, loop, [this](const RouteTable& table) { take_routes(table); }),
       hints_poller_(loop, client_, reader_, options.engine_metrics_interval),
       model_cards_(loop, client_, reader_, options.model_cards_interval),
-      phases_(loop, metrics) {
+      phases_(loop, metrics),
+      access_log_(loop, log) {
   if (options_.usage != nullptr) usage_.emplace(*options_.usage);
 }
 

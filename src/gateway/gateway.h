@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "gateway/access_log.h"
 #include "gateway/body_peek.h"
 #include "gateway/choose.h"
 #include "gateway/hints_poller.h"
@@ -56,6 +57,7 @@ class Gateway final : public net::RequestRouter {
   HintsPoller hints_poller_;
   ModelCards model_cards_;
   PhaseBook phases_;
+  AccessLog access_log_;
 };
 
 }  // namespace staithe::gateway

@@ -14,11 +14,11 @@ void ProxyExchange::record(std::uint16_t status, UsageWatch::End how) {
   if (!gateway_.options_.is_access_logged) return;
   const auto took =
       std::chrono::duration_cast<std::chrono::milliseconds>(exchange_.loop().now() - started_);
-  gateway_.log_.info("request", {{"request", request_id_},
-                                 {"gateway", counters_->gateway_id()},
-                                 {"deployment", counters_->deployment_id()},
-                                 {"status", status},
-                                 {"ms", took.count()}});
+  gateway_.access_log_.add({{"request", request_id_},
+                            {"gateway", counters_->gateway_id()},
+                            {"deployment", counters_->deployment_id()},
+                            {"status", status},
+                            {"ms", took.count()}});
 }
 
 // Only what was sent to an engine is somebody's use of it. The slot is free from here on, and the

@@ -1,9 +1,11 @@
 #include "gateway/proxy_exchange.h"
 
+#include <algorithm>
 #include <string>
 #include <utility>
 
 #include "auth/token.h"
+#include "base/free_memory.h"
 
 // The request on its way in: its head, its limits, its body and the model that names.
 
@@ -13,6 +15,8 @@ namespace {
 // What has gone through is kept for a retry up to this size. Connecting is what may be retried, and
 // until that is done no more than the high-water mark goes through.
 constexpr std::size_t passed_bytes_kept_max = 256 * 1024;
+// Room that is made for a body before it is there.
+constexpr std::uint64_t body_bytes_reserved_max = 1024 * 1024;
 
 ApiError explain(PeekProblem problem, std::string_view content_type) {
   switch (problem) {
@@ -122,6 +126,9 @@ void ProxyExchange::on_body(std::string_view bytes) {
   if (request_->body.size() + bytes.size() > gateway_.options_.body_bytes_max) {
     return refuse(errors::too_large(gateway_.options_.body_bytes_max));
   }
+  if (request_->body.empty() && request_->framing.kind == net::BodyFraming::Kind::length) {
+    request_->body.reserve(std::min(request_->framing.length, body_bytes_reserved_max));
+  }
   request_->body += bytes;
 }
 
@@ -130,7 +137,7 @@ void ProxyExchange::pass_body(std::string_view bytes) {
   if (request_ != nullptr && !request_->is_body_lost) {
     request_->body += bytes;
     request_->is_body_lost = request_->body.size() > passed_bytes_kept_max;
-    if (request_->is_body_lost) request_->body = {};
+    if (request_->is_body_lost) free_memory(request_->body);
   }
   upstream_->send_body(bytes);
   if (upstream_->is_congested()) exchange_.pause_body();

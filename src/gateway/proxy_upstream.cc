@@ -3,6 +3,7 @@
 #include <string_view>
 #include <utility>
 
+#include "base/free_memory.h"
 #include "gateway/choose.h"
 
 // The request on its way to a replica: which one, and once more elsewhere if it must be.
@@ -110,14 +111,20 @@ void ProxyExchange::send_to(const ServedReplica& replica) {
                                      upstream_handler_);
   const bool is_connected = gateway_.client_.idle_connection_count() < idle_count;
   enter(is_connected ? Phase::waiting : Phase::connecting);
-  if (!is_passing_) return feed_collected_body();
+  if (!is_passing_) {
+    // Until there is a connection the body needs no second place.
+    if (is_connected) feed_collected_body();
+    return;
+  }
   upstream_->send_body(request.body);  // what a first try has taken in
   if (is_request_whole_) return upstream_->finish_body();
   if (!upstream_->is_congested()) exchange_.resume_body();
 }
 
 void ProxyExchange::take_connection() {
-  if (phase_ == Phase::connecting) enter(Phase::waiting);
+  if (phase_ != Phase::connecting) return;
+  enter(Phase::waiting);
+  if (!is_passing_) feed_collected_body();
 }
 
 void ProxyExchange::feed_collected_body() {
@@ -132,7 +139,7 @@ void ProxyExchange::feed_collected_body() {
   if (phase_ == Phase::streaming) {
     request_.reset();
   } else if (request.body.size() > given_bytes_kept_max) {
-    request.body = {};
+    free_memory(request.body);
     request.body_given_bytes = 0;
     request.is_body_lost = true;
   }

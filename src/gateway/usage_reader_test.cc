@@ -44,6 +44,20 @@ TEST(UsageScanner, is_not_misled_by_what_looks_like_usage) {
   }
 }
 
+TEST(UsageScanner, strings_end_where_they_end_however_long_and_however_cut) {
+  for (std::size_t size = 0; size < 40; ++size) {
+    for (const std::string_view escape : {R"(\")", R"(\\)", R"(\n)", "\xc3\xa9", "\xff", ""}) {
+      const std::string content = std::string(size, 'x') + std::string(escape) +
+                                  std::string(size % 7, 'y') + std::string(escape);
+      const std::string text = R"({"a":[[")" + content + R"("]],"b":")" + content +
+                               R"(","usage":{"prompt_tokens":)" + std::to_string(size) + "}}";
+      for (const std::size_t piece : {1u, 3u, 8u, 17u, 1000u}) {
+        EXPECT_EQ(scan(text, piece).prompt, size) << text << " in pieces of " << piece;
+      }
+    }
+  }
+}
+
 TEST(UsageScanner, keeps_no_more_than_a_usage_object_may_have) {
   UsageScanner scanner;
   scanner.feed(R"({"usage":{"prompt_tokens":1,"x":")");

@@ -21,6 +21,8 @@ namespace {
 
 constexpr std::size_t read_buffer_bytes = 64 * 1024;
 constexpr std::size_t second_buffer_bytes = 96 * 1024;
+constexpr std::size_t spare_texts_max = 64;
+constexpr std::size_t spare_text_bytes_max = 4 * 1024;
 constexpr int ready_per_turn_max = 256;
 
 int wait_ms(Duration wait) {
@@ -71,6 +73,7 @@ struct EventLoop::Impl {
   bool is_in_turn = false;
   std::unique_ptr<char[]> read_buffer = std::make_unique<char[]>(read_buffer_bytes);
   std::unique_ptr<char[]> second_buffer;
+  std::vector<std::string> spare_texts;
 
   std::atomic<std::thread::id> thread{std::this_thread::get_id()};
   std::atomic<bool> is_stopping{false};
@@ -242,6 +245,21 @@ void EventLoop::cancel_turn_work(TurnWorkId work) {
 
 std::span<char> EventLoop::read_buffer() {
   return {impl_->read_buffer.get(), read_buffer_bytes};
+}
+
+std::string EventLoop::take_spare_text() {
+  if (impl_->spare_texts.empty()) return {};
+  std::string text = std::move(impl_->spare_texts.back());
+  impl_->spare_texts.pop_back();
+  return text;
+}
+
+void EventLoop::give_spare_text(std::string text) {
+  const bool has_memory = text.capacity() > std::string().capacity();
+  if (!has_memory || text.capacity() > spare_text_bytes_max) return;
+  if (impl_->spare_texts.size() >= spare_texts_max) return;
+  text.clear();
+  impl_->spare_texts.push_back(std::move(text));
 }
 
 std::span<char> EventLoop::second_buffer() {

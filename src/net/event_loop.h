@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string>
 
 #include "base/clock.h"
 #include "base/unique_fd.h"
@@ -63,6 +64,11 @@ class EventLoop {
   // Room, half as large again, for what is made of those bytes; as lasting. Has memory once it was
   // asked for.
   std::span<char> second_buffer();
+
+  // Empty texts whose memory was used before, a few KiB each, for who gathers bytes for a short
+  // while. The loop keeps a bounded number of them.
+  std::string take_spare_text();
+  void give_spare_text(std::string text);
 
   // Destroys `object` once this turn is over, so that whoever is on the stack may finish.
   template <typename T>

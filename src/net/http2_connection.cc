@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/encoding.h"
+#include "base/free_memory.h"
 #include "net/outgoing_bytes.h"
 
 namespace staithe::net {
@@ -228,7 +229,7 @@ void Http2Connection::Stream::send_body(std::string_view bytes) {
   }
   if (bytes.empty()) return;
   if (unsent_.is_empty()) answer_pace_.begin(loop().now());
-  unsent_.back() += bytes;
+  unsent_.back(loop()) += bytes;
   connection_.unsent_bytes_ += bytes.size();
   if (unsent_bytes() > high_water_bytes) is_congested_ = true;
   resume_data();
@@ -328,7 +329,7 @@ void Http2Connection::Stream::take_request_end() {
 }
 
 void Http2Connection::Stream::end_exchange() {
-  kept_body_ = {};
+  free_memory(kept_body_);
   exchange_.end();
 }
 
@@ -611,7 +612,7 @@ int Http2Connection::send_data(Stream& stream, const std::uint8_t* frame_head, s
     out.append(text(frame_head, frame_head_size));
     out.append(stream.unsent_.view().substr(0, size));
   });
-  stream.unsent_.take(size);
+  stream.unsent_.take(size, loop());
   unsent_bytes_ -= size;
   stream.answer_pace_.take(size, owner_.limits().pace_bytes_min, loop().now());
   control_frames_.give(static_cast<double>(size) / bytes_per_frame);

@@ -3,13 +3,16 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 
+#include "base/free_memory.h"
+#include "net/event_loop.h"
 #include "net/water_marks.h"
 
 namespace staithe::net {
 
 // Bytes on their way to a socket: added at the back, taken off the front. Without memory when
-// empty.
+// empty; with a loop at hand, memory comes from its spare texts and goes there.
 class OutgoingBytes {
  public:
   bool is_empty() const { return taken_ == bytes_.size(); }
@@ -17,10 +20,15 @@ class OutgoingBytes {
   std::string_view view() const { return std::string_view(bytes_).substr(taken_); }
   // To be appended to, and nothing else.
   std::string& back() { return bytes_; }
+  std::string& back(EventLoop& loop) {
+    if (bytes_.empty()) bytes_ = loop.take_spare_text();
+    return bytes_;
+  }
 
-  void take(std::size_t size) {
+  void take(std::size_t size, EventLoop& loop) {
     taken_ += size;
     if (is_empty()) {
+      loop.give_spare_text(std::move(bytes_));
       clear();
     } else if (taken_ > high_water_bytes) {
       bytes_.erase(0, taken_);
@@ -28,7 +36,7 @@ class OutgoingBytes {
     }
   }
   void clear() {
-    bytes_ = {};
+    free_memory(bytes_);
     taken_ = 0;
   }
 

@@ -9,6 +9,8 @@
 
 #include "base/check.h"
 
+#include "base/free_memory.h"
+
 namespace staithe::net {
 namespace {
 
@@ -154,7 +156,7 @@ void Transport::write_some() {
     if (sealed.is_empty() && tls_->is_established()) {
       const std::string_view plain = unsent_.view().substr(0, seal_bytes_max);
       tls_->seal(plain);
-      unsent_.take(plain.size());
+      unsent_.take(plain.size(), loop_);
     }
     write_once(sealed);
   } while (!unsent_.is_empty() && tls_->is_established() && !is_blocked_ && !is_broken_);
@@ -175,7 +177,7 @@ void Transport::write_once(OutgoingBytes& outgoing) {
     return;
   }
   if (taken > 0) {
-    outgoing.take(static_cast<std::size_t>(taken));
+    outgoing.take(static_cast<std::size_t>(taken), loop_);
     written_bytes_ += static_cast<std::uint64_t>(taken);
   }
   stalled_since_ = loop_.now();
@@ -200,7 +202,7 @@ void Transport::drop() {
   if (!is_suspended_) loop_.unwatch(fd_.get());
   fd_.reset();
   unsent_.clear();
-  read_ahead_ = {};
+  free_memory(read_ahead_);
 }
 
 void Transport::reset() {

@@ -76,7 +76,7 @@ class Transport final : private FdHandler {
   template <typename Append>
   void send_with(Append append) {
     if (!is_open() || is_broken_) return;
-    append(unsent_.back());
+    append(unsent_.back(loop_));
     after_send();
   }
   void send(std::string_view bytes) {

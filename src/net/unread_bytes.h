@@ -3,6 +3,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/free_memory.h"
+
 namespace staithe::net {
 
 // Bytes of a connection that have been read and cannot be used yet: half a head, a paused body, the
@@ -10,7 +12,7 @@ namespace staithe::net {
 class UnreadBytes {
  public:
   bool is_empty() const { return kept_.empty(); }
-  void clear() { kept_ = {}; }
+  void clear() { free_memory(kept_); }
 
   // Lets `advance` take what it can off the front of what was kept followed by `bytes`, and keeps
   // the rest. `advance` may destroy nothing, but may look at this object: it is empty meanwhile.

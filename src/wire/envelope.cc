@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "base/free_memory.h"
 #include "wire/dialect.h"
 
 namespace staithe::wire {
@@ -113,7 +114,7 @@ Result<MessagePtr> EnvelopeReader::next() {
   if (++taken_ > 1 && count_ == Count::one) return wrong_message_count();
   auto message = read_enveloped(form_, prototype_, *envelope);
   if (left.empty()) {
-    unread_ = {};
+    free_memory(unread_);
     start_ = 0;
   }
   return message;
