@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <unistd.h>
 
 #include <array>
@@ -50,7 +51,16 @@ std::string own_path() {
                   : std::string("staithe");
 }
 
+// Prompts of some hundred KiB come and go all the time. With what malloc does by default each of
+// them is mapped or the heap trimmed anew, at a page fault for every 4 KiB (mallopt(3)).
+void keep_memory_for_next_request() {
+  constexpr int bytes = 1024 * 1024;
+  mallopt(M_MMAP_THRESHOLD, bytes);
+  mallopt(M_TRIM_THRESHOLD, bytes);
+}
+
 int run_serve(const std::vector<std::string>& arguments, const Environment& environment) {
+  keep_memory_for_next_request();
   Result<Config> config = read_config(arguments, environment);
   if (!config && config.error().code == Code::cancelled) {
     std::cout << config.error().message;

@@ -484,6 +484,34 @@ TEST_F(HttpServerTest, skips_the_little_that_is_left_of_a_request_answered_early
   EXPECT_EQ(router_.at(1).target, "/a");
 }
 
+TEST_F(HttpServerTest, pieces_short_and_long_reach_a_slow_reader_in_order) {
+  start();
+  std::string text;
+  for (int i = 0; text.size() < 3'000'000; ++i) text += std::to_string(i) + ' ';
+  std::size_t given = 0;
+  std::size_t turn = 0;
+  const auto feed = [&](Seen& seen) {
+    constexpr std::array<std::size_t, 5> sizes{7, 20'000, 300, 90'000, 16'384};
+    while (!seen.exchange->is_congested() && given < text.size()) {
+      const auto piece = std::string_view(text).substr(given, sizes[turn++ % sizes.size()]);
+      given += piece.size();
+      seen.exchange->send_body(piece);
+    }
+    if (given == text.size()) seen.exchange->finish();
+  };
+  router_.when_ended = [&](Seen& seen) {
+    seen.exchange->send_head({.content_length = text.size()});
+    feed(seen);
+  };
+  router_.when_writable = feed;
+  RawPeer peer = connect();
+  peer.send(get);
+  ASSERT_TRUE(until([&] { return router_.count() == 1 && router_.last().exchange != nullptr; }));
+  ASSERT_LT(given, text.size());  // the client does not read yet
+  ASSERT_TRUE(until([&] { return peer.received().ends_with(text.substr(text.size() - 100)); }));
+  EXPECT_TRUE(peer.received().ends_with(text));
+}
+
 TEST_F(HttpServerTest, H06_lets_a_client_read_an_early_answer_before_it_closes) {
   start();
   router_.when_requested = [](Seen& seen) { ScriptedRouter::answer(seen, "too large", 413); };

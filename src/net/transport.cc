@@ -2,7 +2,10 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <span>
 #include <utility>
@@ -14,6 +17,8 @@
 namespace staithe::net {
 namespace {
 
+// Copying less than this costs less than a system call of its own.
+constexpr std::size_t long_piece_bytes = 16 * 1024;
 // What is sealed at a time: a few records, so that little waits sealed for a slow peer.
 constexpr std::size_t seal_bytes_max = 32 * 1024;
 // What may wait to be sent besides that: answers of TLS itself. A peer that asks for more of them
@@ -127,6 +132,15 @@ void Transport::read_now() {
   }
 }
 
+void Transport::send(std::string_view bytes) {
+  if (!is_open() || is_broken_) return;
+  if (tls_ == nullptr && bytes.size() >= long_piece_bytes) {
+    bytes.remove_prefix(write_once(unsent_, bytes));
+  }
+  if (!is_broken_ && !bytes.empty()) unsent_.back(loop_) += bytes;
+  after_send();
+}
+
 void Transport::after_send() {
   if (unsent_bytes() > high_water_bytes) {
     write_some();
@@ -150,7 +164,10 @@ void Transport::flush() {
 }
 
 void Transport::write_some() {
-  if (tls_ == nullptr) return write_once(unsent_);
+  if (tls_ == nullptr) {
+    write_once(unsent_);
+    return;
+  }
   do {
     OutgoingBytes& sealed = tls_->outgoing();
     if (sealed.is_empty() && tls_->is_established()) {
@@ -162,26 +179,38 @@ void Transport::write_some() {
   } while (!unsent_.is_empty() && tls_->is_established() && !is_blocked_ && !is_broken_);
 }
 
-void Transport::write_once(OutgoingBytes& outgoing) {
-  if (is_connecting_ || is_blocked_ || is_broken_ || outgoing.is_empty()) return;
-  ssize_t taken = 0;
+// Writes what is gathered and `more` behind it. How many of `more` were taken.
+std::size_t Transport::write_once(OutgoingBytes& outgoing, std::string_view more) {
+  const std::size_t size = outgoing.size() + more.size();
+  if (is_connecting_ || is_blocked_ || is_broken_ || size == 0) return 0;
+  std::array<iovec, 2> pieces{iovec{const_cast<char*>(outgoing.view().data()), outgoing.size()},
+                              iovec{const_cast<char*>(more.data()), more.size()}};
+  const msghdr message{.msg_name = nullptr,
+                       .msg_namelen = 0,
+                       .msg_iov = pieces.data(),
+                       .msg_iovlen = more.empty() ? 1U : 2U,
+                       .msg_control = nullptr,
+                       .msg_controllen = 0,
+                       .msg_flags = 0};
+  ssize_t sent = 0;
   do {
-    taken = ::send(fd_.get(), outgoing.view().data(), outgoing.size(), MSG_NOSIGNAL);
-  } while (taken < 0 && errno == EINTR);
+    sent = ::sendmsg(fd_.get(), &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
 
-  if (taken < 0 && errno != EAGAIN) {
+  if (sent < 0 && errno != EAGAIN) {
     // Whatever broke the connection also wakes its reader, who can still read what came before.
     is_broken_ = true;
     unsent_.clear();
     outgoing.clear();
-    return;
+    return 0;
   }
-  if (taken > 0) {
-    outgoing.take(static_cast<std::size_t>(taken), loop_);
-    written_bytes_ += static_cast<std::uint64_t>(taken);
-  }
+  const std::size_t taken = sent < 0 ? 0 : static_cast<std::size_t>(sent);
+  const std::size_t taken_of_outgoing = std::min(taken, outgoing.size());
+  if (taken_of_outgoing > 0) outgoing.take(taken_of_outgoing, loop_);
+  written_bytes_ += taken;
   stalled_since_ = loop_.now();
-  is_blocked_ = !outgoing.is_empty();
+  is_blocked_ = taken < size;
+  return taken - taken_of_outgoing;
 }
 
 void Transport::shutdown_sending() {

@@ -34,7 +34,8 @@ class TransportHandler {
 // any, is spoken in here, so that codecs need not know.
 //
 // What a turn sends is gathered and written once at its end; only more than the high-water mark is
-// written at once. The buffer has memory only while it has bytes.
+// written at once, and so is a long piece, which goes out of its owner's memory as far as the
+// kernel takes it. The buffer has memory only while it has bytes.
 //
 // Over TLS all of this holds for what is inside. A peer that ends it (close_notify) has closed its
 // sending side, with or without an end of the connection below; many wait for our end in turn. To
@@ -79,9 +80,7 @@ class Transport final : private FdHandler {
     append(unsent_.back(loop_));
     after_send();
   }
-  void send(std::string_view bytes) {
-    send_with([bytes](std::string& out) { out += bytes; });
-  }
+  void send(std::string_view bytes);
   // on_flushed() at the end of this turn, also if there is nothing to write.
   void request_flush();
   std::size_t unsent_bytes() const {
@@ -113,7 +112,7 @@ class Transport final : private FdHandler {
   void after_send();
   void flush();
   void write_some();
-  void write_once(OutgoingBytes& outgoing);
+  std::size_t write_once(OutgoingBytes& outgoing, std::string_view more = {});
   void end_tls();
   void drop();
   void update_watch();
