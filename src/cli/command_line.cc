@@ -55,7 +55,7 @@ std::optional<int> CommandLine::parse(const std::vector<std::string>& arguments,
   try {
     app_.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));
   } catch (const CLI::CallForHelp&) {
-    out << (app_.get_subcommands().empty() ? app_.help() : app_.get_subcommands().front()->help());
+    out << app_.help();  // of the verb, if there is one
     return 0;
   } catch (const CLI::ParseError& error) {
     // It would say of an unknown verb that there is none.

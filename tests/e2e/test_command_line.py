@@ -117,3 +117,9 @@ def test_tokens_are_made_shown_and_revoked_beside_a_running_server(staithe, serv
     staithe("token", "revoke", *data, made["id"])
     until(lambda: lists_claims() == 401, "the revoked token's refusal", seconds=5)
     assert secret not in server.log.decode()
+
+
+@pytest.mark.parametrize("command", ["serve", "claim", "gateway create", "deployment explain", "node join", "limit set", "usage", "token create"])
+def test_help_says_how_the_command_is_called(command):
+    done = subprocess.run([BINARY, *command.split(), "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and f"Usage: staithe {command} [OPTIONS]" in done.stdout
