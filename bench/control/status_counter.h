@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "model/codec.h"
-#include "store/store.h"
+#include "store/forwarding_store.h"
 
 namespace staithe::bench {
 
@@ -23,33 +23,13 @@ namespace staithe::bench {
 // by: the status word, the status or reason of a condition, a condition's coming or going, a
 // claim's counts, a gateway's endpoints. A write that changes nothing but messages and times tells
 // nothing.
-class StatusCounter final : public store::Store {
+class StatusCounter final : public store::ForwardingStore {
  public:
-  explicit StatusCounter(store::Store& inner) : inner_(inner) {}
+  using ForwardingStore::ForwardingStore;
 
   std::uint64_t commit_count() const { return commit_count_; }
   std::uint64_t status_write_count() const { return status_write_count_; }
   std::uint64_t telling_write_count() const { return telling_write_count_; }
-
-  Result<std::optional<store::Record>> get(store::Kind kind, std::string_view id) override {
-    return inner_.get(kind, id);
-  }
-  std::shared_ptr<const store::Record> peek(store::Kind kind, std::string_view id) override {
-    return inner_.peek(kind, id);
-  }
-  Result<std::vector<store::Record>> list(store::Kind kind,
-                                          std::string_view organization) override {
-    return inner_.list(kind, organization);
-  }
-  Result<std::optional<store::Record>> find(const store::UniqueKey& key) override {
-    return inner_.find(key);
-  }
-  Result<store::Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
-    return inner_.changes_since(revision, limit);
-  }
-  std::unique_ptr<Subscription> subscribe(std::function<void()> wake) override {
-    return inner_.subscribe(std::move(wake));
-  }
 
   void commit(store::Transaction transaction, store::CommitDone done) override {
     std::uint64_t writes = 0;
@@ -112,7 +92,6 @@ class StatusCounter final : public store::Store {
     return told;
   }
 
-  store::Store& inner_;
   std::atomic<std::uint64_t> commit_count_{0};
   std::atomic<std::uint64_t> status_write_count_{0};
   std::atomic<std::uint64_t> telling_write_count_{0};

@@ -232,6 +232,7 @@ void Feeds::take_deployment(const model::Id& id, std::optional<RoutedDeployment>
   if (found != deployments_.end()) {
     for (const model::Id& gateway_id : found->second.gateway_ids) {
       const auto at = deployments_at_.find(gateway_id);
+      if (at == deployments_at_.end()) continue;  // named twice
       at->second.erase(id);
       if (at->second.empty()) deployments_at_.erase(at);
       stale_gateways_.insert(gateway_id);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "service/lifecycle.h"
+#include "store/forwarding_store.h"
 #include "store/memory/memory_store.h"
 #include "store/records.h"
 
@@ -15,37 +16,17 @@ namespace staithe::app {
 namespace {
 
 // A store whose feed may die, and come back.
-class MortalStore final : public store::Store {
+class MortalStore final : public store::ForwardingStore {
  public:
   std::atomic<bool> is_dead = false;
 
-  Result<std::optional<store::Record>> get(store::Kind kind, std::string_view id) override {
-    return memory_.get(kind, id);
-  }
-  Result<std::vector<store::Record>> list(store::Kind kind,
-                                          std::string_view organization) override {
-    return memory_.list(kind, organization);
-  }
-  Result<std::optional<store::Record>> find(const store::UniqueKey& key) override {
-    return memory_.find(key);
-  }
-  void commit(store::Transaction transaction, store::CommitDone done) override {
-    memory_.commit(std::move(transaction), std::move(done));
-  }
+  using ForwardingStore::ForwardingStore;
   Result<store::Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
-    if (is_dead) {
-      return Error{.code = Code::unavailable,
-                   .message = "the disk is gone",
-                   .reason = std::string(store::reason_unavailable)};
-    }
-    return memory_.changes_since(revision, limit);
+    if (!is_dead) return inner_.changes_since(revision, limit);
+    return Error{.code = Code::unavailable,
+                 .message = "the disk is gone",
+                 .reason = std::string(store::reason_unavailable)};
   }
-  std::unique_ptr<Subscription> subscribe(std::function<void()> wake) override {
-    return memory_.subscribe(std::move(wake));
-  }
-
- private:
-  store::MemoryStore memory_{2};  // removals older than two are forgotten
 };
 
 // The feeds over a store, and one loop that reads what they publish.
@@ -121,7 +102,8 @@ class FeedsTest : public ::testing::Test {
   SystemClock clock_;
   Log log_{2, LogLevel::error};
   Metrics metrics_;
-  MortalStore store_;
+  store::MemoryStore memory_{2};  // removals older than two are forgotten
+  MortalStore store_{memory_};
   auth::TokenTable tokens_;
   gateway::LimitBook limits_;
   net::EventLoop loop_{clock_};
@@ -166,6 +148,17 @@ TEST_F(FeedsTest, a_deployment_leaves_the_gateways_that_it_no_longer_names) {
   EXPECT_TRUE(become("h", "a", " 1"));
   remove(store::Kind::deployment, "a");
   EXPECT_TRUE(become("h", "a", "none"));
+}
+
+// The service refuses such a list; what a record says must not bring the feeds down.
+TEST_F(FeedsTest, a_gateway_that_is_named_twice_has_the_deployment_once) {
+  create_gateway("g");
+  create_deployment("a", {"g", "g"});
+  ASSERT_TRUE(feeds_.start());
+  feeds_.serving("a", {replica("a1", 1)});
+  ASSERT_TRUE(become("g", "a", " 1"));
+  update_deployment("a", [](model::Deployment& one) { one.spec.gateway_ids = {}; });
+  EXPECT_TRUE(become("g", "a", "none"));
 }
 
 TEST_F(FeedsTest, replicas_that_drain_are_drained_once_every_loop_knows) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 
+#include "store/forwarding_store.h"
 #include "store/memory/memory_store.h"
 
 namespace staithe::app {
@@ -15,9 +16,9 @@ constexpr std::chrono::milliseconds soon{1};
 constexpr std::chrono::hours never{24};
 
 // A store that refuses the first commits, as a database on a full disk does.
-class ReluctantStore final : public store::Store {
+class ReluctantStore final : public store::ForwardingStore {
  public:
-  explicit ReluctantStore(int refusals) : refusals_left_(refusals) {}
+  explicit ReluctantStore(int refusals) : ForwardingStore(memory_), refusals_left_(refusals) {}
 
   void wait_for_commits(int count) {
     std::unique_lock lock(mutex_);
@@ -41,26 +42,6 @@ class ReluctantStore final : public store::Store {
     const std::lock_guard lock(mutex_);
     commits_ += 1;
     changed_.notify_all();
-  }
-  Result<std::vector<store::UsageRow>> usage(const store::UsageQuery& query) override {
-    return memory_.usage(query);
-  }
-
-  Result<std::optional<store::Record>> get(store::Kind kind, std::string_view id) override {
-    return memory_.get(kind, id);
-  }
-  Result<std::vector<store::Record>> list(store::Kind kind,
-                                          std::string_view organization) override {
-    return memory_.list(kind, organization);
-  }
-  Result<std::optional<store::Record>> find(const store::UniqueKey& key) override {
-    return memory_.find(key);
-  }
-  Result<store::Changes> changes_since(std::uint64_t revision, std::size_t limit) override {
-    return memory_.changes_since(revision, limit);
-  }
-  std::unique_ptr<Subscription> subscribe(std::function<void()> wake) override {
-    return memory_.subscribe(std::move(wake));
   }
 
  private:
